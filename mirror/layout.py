@@ -17,6 +17,8 @@ BLOBS = "otafiles"
 INDEX_PAGE = "index.html"
 PACKAGE_PAGES = "packages/"
 METADATA = "metadata/"
+RELEASE_LISTS = "releases/*/*.json"
+"""Glob pattern of all release lists, the pointers and those under their own hash."""
 
 
 class Kind(enum.Enum):
@@ -72,13 +74,17 @@ def kind(path: str) -> Kind:
 def parse_release_list(path: str) -> ListName | None:
     """Read the names in the path of a release list; None for any other path."""
     match = _LIST.fullmatch(path)
-    return ListName(match["package"], match["branch"], match["sha256"]) if match else None
+    if match is None or not names.is_branch(match["branch"]):
+        return None
+    return ListName(match["package"], match["branch"], match["sha256"])
 
 
 def parse_get_version(path: str) -> tuple[str, str, str] | None:
     """Read package, branch and version in the path of a release's content.json; None for any other path."""
     match = _GET_VERSION.fullmatch(path)
-    return (match["package"], match["branch"], match["version"]) if match else None
+    if match is None or not names.is_branch(match["branch"]):
+        return None
+    return match["package"], match["branch"], match["version"]
 
 
 _LIST = re.compile(

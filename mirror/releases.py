@@ -6,7 +6,7 @@ that are named by their hash. What a reader does not know, it keeps; what it mus
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,7 @@ CUT = 64
 MAX_BYTES = 16 * 1024 * 1024
 
 _LIST_KEYS = ("package", "branch", "needs", "releases", "older")
+_SEGMENT_KEYS = frozenset({"from", "to", "count", "sha256", "size"})
 
 
 class ReleaseListError(OTAError):
@@ -70,33 +71,41 @@ class Entry:
 
     def fields(self) -> dict[str, Any]:
         """Return the JSON object; optional keys stand only where they apply."""
-        value: dict[str, Any] = {
+        optional = {key: getattr(self, key) or None for key in ("dependencies", "needs", "transfers")}
+        optional |= {"rollout": self.rollout, "yanked": self.yanked}  # an empty one restricts too
+        return {
             **self.extra,
             "version": self.version,
             "content": self.content,
             "sha256": self.sha256,
             "size": self.size,
             "published": self.published,
+            **{key: part for key, part in optional.items() if part is not None},
         }
-        for key in ("dependencies", "needs", "rollout", "yanked", "transfers"):
-            if part := getattr(self, key):
-                value[key] = part
-        return value
+
+
+_ENTRY_KEYS = frozenset(part.name for part in fields(Entry)) - {"extra"}
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Where a run of older releases is to be found: from its lowest to its highest version."""
+    """Where a run of older releases is to be found: from its lowest to its highest version.
+
+    Attributes:
+        extra: the keys that this version of otamirror does not know, kept as they came.
+    """
 
     from_version: str
     to_version: str
     count: int
     sha256: str
     size: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {
+            **self.extra,
             "from": self.from_version,
             "to": self.to_version,
             "count": self.count,
@@ -176,14 +185,10 @@ def parse(raw: bytes) -> ReleaseList:
     package, branch = _text(value, "package"), _text(value, "branch")
     if not names.is_name(package) or not names.is_branch(branch):
         raise ReleaseListError(f"package {package!r} and branch {branch!r} are not names")
-    return ReleaseList(
-        package,
-        branch,
-        _entries(value),
-        tuple(_segment(item) for item in _objects(value, "older")),
-        _words(value),
-        {key: item for key, item in value.items() if key not in _LIST_KEYS},
-    )
+    entries, older = _entries(value), tuple(_segment(item) for item in _objects(value, "older"))
+    _check_order([*((entry.version,) for entry in entries), *((part.to_version, part.from_version) for part in older)])
+    extra = {key: item for key, item in value.items() if key not in _LIST_KEYS}
+    return ReleaseList(package, branch, entries, older, _words(value), extra)
 
 
 def _entries(value: Mapping[str, Any]) -> tuple[Entry, ...]:
@@ -192,10 +197,17 @@ def _entries(value: Mapping[str, Any]) -> tuple[Entry, ...]:
     entries = tuple(parse_entry(item) for item in _objects(value, "releases"))
     if len(entries) > MOST:
         raise ReleaseListError(f"it holds {len(entries)} releases, {MOST} at most are allowed")
-    for higher, lower in pairwise(entries):
-        if sort_key(higher.version) <= sort_key(lower.version):
-            raise ReleaseListError(f"{lower.version} stands below {higher.version}, highest comes first")
     return entries
+
+
+def _check_order(runs: Sequence[tuple[str, ...]]) -> None:
+    """See that versions fall from run to run, and do not rise within one."""
+    for run in runs:
+        if sort_key(run[0]) < sort_key(run[-1]):
+            raise ReleaseListError(f"older: it goes from {run[-1]} down to {run[0]}")
+    for higher, lower in pairwise(runs):
+        if sort_key(higher[-1]) <= sort_key(lower[0]):
+            raise ReleaseListError(f"{lower[0]} stands below {higher[-1]}, highest comes first")
 
 
 def parse_entry(value: Mapping[str, Any]) -> Entry:
@@ -204,46 +216,41 @@ def parse_entry(value: Mapping[str, Any]) -> Entry:
     Raises:
         ReleaseListError: it is not of the contract's form.
     """
-    version = _text(value, "version")
-    if not names.is_version(version):
-        raise ReleaseListError(f"version {version!r} is not a version")
-    known = (
-        "version",
-        "content",
-        "sha256",
-        "size",
-        "published",
-        "dependencies",
-        "needs",
-        "rollout",
-        "yanked",
-    )
     return Entry(
-        version,
+        _version(value, "version"),
         _sha256(value, "content"),
         _sha256(value, "sha256"),
         _size(value),
         _text(value, "published"),
-        _object(value, "dependencies") or {},
+        _dependencies(value),
         _words(value),
         _object(value, "rollout"),
         _object(value, "yanked"),
         tuple(_objects(value, "transfers")),
-        {key: item for key, item in value.items() if key not in (*known, "transfers")},
+        {key: item for key, item in value.items() if key not in _ENTRY_KEYS},
     )
 
 
 def _segment(value: Mapping[str, Any]) -> Segment:
     count = value.get("count")
-    if not isinstance(count, int) or not 0 < count <= MOST:
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST:
         raise ReleaseListError(f"older: count {count!r} is not a number from 1 to {MOST}")
-    return Segment(_text(value, "from"), _text(value, "to"), count, _sha256(value, "sha256"), _size(value))
+    ends = _version(value, "from"), _version(value, "to")
+    extra = {key: item for key, item in value.items() if key not in _SEGMENT_KEYS}
+    return Segment(*ends, count, _sha256(value, "sha256"), _size(value), extra)
 
 
 def _text(value: Mapping[str, Any], key: str) -> str:
     text = value.get(key)
     if not isinstance(text, str):
         raise ReleaseListError(f"{key} is {'not a string' if key in value else 'missing'}")
+    return text
+
+
+def _version(value: Mapping[str, Any], key: str) -> str:
+    text = _text(value, key)
+    if not names.is_version(text):
+        raise ReleaseListError(f"{key} {text!r} is not a version")
     return text
 
 
@@ -261,9 +268,16 @@ def _size(value: Mapping[str, Any]) -> int:
     return size
 
 
+def _dependencies(value: Mapping[str, Any]) -> Mapping[str, str]:
+    dependencies = _object(value, "dependencies") or {}
+    if not all(isinstance(versions, str) for versions in dependencies.values()):
+        raise ReleaseListError("dependencies is not an object of strings")
+    return dependencies
+
+
 def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
     part = value.get(key)
-    if part is not None and not isinstance(part, dict):
+    if not isinstance(part, dict) and key in value:
         raise ReleaseListError(f"{key} is not an object")
     return part
 

@@ -1,0 +1,1 @@
+"""Writes mirrors: takes submissions, verifies, catalogues, renders and publishes them."""

@@ -1,0 +1,122 @@
+"""What can go wrong while a mirror is written, split by who has to act."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirror.errors import OperatorError, PublisherError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class SiteError(OperatorError):
+    """The settings of the site are not usable as they are.
+
+    Attributes:
+        file: the file of settings.
+        problems: all that is wrong with it, a sentence each.
+    """
+
+    code = "site"
+
+    def __init__(self, file: Path, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(f"{file}: {problem}" for problem in problems))
+        self.file = file
+        self.problems = tuple(problems)
+
+
+class PlacementError(OperatorError):
+    """Two folders must be on one file system, and are not."""
+
+    code = "placement"
+
+    def __init__(self, key: str, folder: Path, other: Path) -> None:
+        super().__init__(
+            f"{folder} must be on the file system of {other}, so that files move between them by rename: "
+            f"set `{key}` in site.toml"
+        )
+
+
+class CatalogueError(OperatorError):
+    """The catalogue cannot be used: it is missing, of a newer version, or not a catalogue."""
+
+    code = "catalogue"
+
+
+class NotACatalogueError(CatalogueError):
+    """The file is no catalogue at all, or so damaged that SQLite does not know it."""
+
+
+class MirrorError(OperatorError):
+    """The mirror's files are not what the catalogue says."""
+
+    code = "mirror"
+
+
+class BusyError(OperatorError):
+    """Another process is at work on this site."""
+
+    code = "busy"
+    exit_code = 75
+
+
+class DropError(PublisherError):
+    """What lies in the inbox is not a content.json and one regular file."""
+
+    code = "drop"
+
+
+class TooLargeError(PublisherError):
+    """The package is larger than the site takes."""
+
+    code = "too-large"
+    status_hint = 413
+
+
+class HashMismatchError(PublisherError):
+    """The bytes are not those that content.json names.
+
+    Attributes:
+        stated: the SHA-256 in content.json.
+        actual: the SHA-256 of the bytes that came.
+    """
+
+    code = "hash-mismatch"
+    status_hint = 304
+
+    def __init__(self, stated: str, actual: str, size: int) -> None:
+        super().__init__(
+            f"the file's SHA-256 is {actual} ({size} bytes), but content.json says {stated}: "
+            "either the file was damaged on the way, or content.json is of another file; "
+            "make it again with `otamirror pack`"
+        )
+        self.stated = stated
+        self.actual = actual
+
+
+class VersionConflictError(PublisherError):
+    """The version exists already, with other bytes or another content.json."""
+
+    code = "version-conflict"
+    status_hint = 409
+
+    def __init__(self, package: str, branch: str, version: str) -> None:
+        super().__init__(
+            f"{package} {version} on {branch} was published before with other bytes or another content.json; "
+            "a release never changes: publish it under a new version"
+        )
+
+
+class CaseCollisionError(PublisherError):
+    """A name differs from an existing one only in upper and lower case."""
+
+    code = "case-collision"
+
+    def __init__(self, what: str, given: str, existing: str) -> None:
+        super().__init__(
+            f"the {what} {given!r} differs from the existing {existing!r} only in case; "
+            f"use {existing!r} or another name"
+        )
+        self.existing = existing

@@ -1,0 +1,39 @@
+"""Pages: rendered files of the mirror, with the path that layout gave them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mirror import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One rendered file of the mirror."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What one publish writes: immutable files in any order, then pointers in this order."""
+
+    immutable: tuple[Page, ...] = ()
+    pointers: tuple[Page, ...] = ()
+
+    @classmethod
+    def of(cls, pages: Iterable[Page]) -> Pages:
+        """Sort pages by kind; of several for one path the last one counts."""
+        by_path = {page.path: page for page in pages}.values()
+        return cls(
+            tuple(page for page in by_path if layout.kind(page.path) is layout.Kind.IMMUTABLE),
+            tuple(page for page in by_path if layout.kind(page.path) is layout.Kind.POINTER),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.immutable or self.pointers)

@@ -1,0 +1,123 @@
+"""What the values of settings may look like.
+
+A reader turns one value of a TOML file into what the code works with;
+what it raises names what is wanted, so that its caller can add which key wants it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+Reader = Callable[[object], Any]  # raises ValueError with what is wanted
+
+GIB = 1024**3
+_UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": GIB, "TiB": 1024**4}
+_SIZE = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+
+
+class Address(NamedTuple):
+    """Where a server listens; port 0 leaves the choice to the system."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Spell it as settings and URLs do."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The URL by which this machine reaches it."""
+        return f"http://{self._replace(host=_reachable(self.host))}"
+
+
+LOOPBACK = Address("127.0.0.1", 8080)
+
+
+def whole(least: int, most: int) -> Reader:
+    """Make the reader of whole numbers from `least` to `most`."""
+
+    def read(value: object) -> int:
+        # True is an int to Python, but not to the person who wrote it
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def size(value: object) -> int:
+    """Read a number of bytes: 1048576, "1048576", "1 MiB"."""
+    match = _SIZE.fullmatch(str(value)) if isinstance(value, int | str) else None
+    if isinstance(value, bool) or match is None or match[2] not in _UNITS:
+        raise ValueError(f'a number of bytes, or a text such as "512 MiB" ({", ".join(filter(None, _UNITS))})')
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def title(value: object) -> str:
+    """Read a line of text for people."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("a line of text, not empty and without control characters")
+    return value
+
+
+def path(value: object) -> Path:
+    """Read a path; it may be relative."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError("a path as text, not empty and without control characters")
+    return Path(value)
+
+
+def address(value: object) -> Address:
+    """Read where a server listens."""
+    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[2]) > 65_535 or not _is_host(match[1]):
+        raise ValueError('an address and a port, such as "127.0.0.1:8080" or "[::1]:8080"')
+    return Address(match[1].strip("[]"), int(match[2]))
+
+
+def url(value: object) -> str:
+    """Read the URL of a mirror, "" for none; a slash at its end is dropped."""
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not _is_mirror_url(value):
+        raise ValueError('"", or an http or https URL such as "https://updates.example.org/mirror"')
+    return value.rstrip("/")
+
+
+def _is_host(text: str) -> bool:
+    if not text.startswith("["):
+        return True
+    try:
+        ipaddress.IPv6Address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_mirror_url(text: str) -> bool:
+    """Tell whether paths can be appended to `text`."""
+    try:
+        parts = urlsplit(text)
+        valid_port = parts.port != 0
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and not set(text) & set(" ?#@\"'<>\\")
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname) and valid_port
+
+
+def _reachable(host: str) -> str:
+    """Turn the addresses that mean every interface into the loopback one."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
