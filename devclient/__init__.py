@@ -1,0 +1,1 @@
+"""Reads mirrors: a device's side of the contract."""

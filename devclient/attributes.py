@@ -1,0 +1,55 @@
+"""What a file has besides its bytes: mode, owner, extended attributes; kept from one release to the next."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mirror.files import Files
+
+# they vouch for the bytes, which are others now
+_OF_THE_BYTES = frozenset({"security.ima", "security.evm"})
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Mode, owner and extended attributes of one file."""
+
+    mode: int
+    user: int
+    group: int
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+
+    def give(self, path: Path, files: Files) -> None:
+        """Give them to the file at `path`."""
+        # in this order: a change of owner takes setuid bits and capabilities away, a mode changes an ACL
+        files.calls.chown(path, self.user, self.group)
+        files.calls.chmod(path, self.mode)
+        for name, value in self.extended.items():
+            files.calls.setxattr(path, name, value)
+
+
+def of(path: Path) -> Attributes:
+    """Read the attributes of a file; those of a first install if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return Attributes(0o755, os.geteuid(), os.getegid())
+    return Attributes(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, _extended(path))
+
+
+def _extended(path: Path) -> dict[str, bytes]:
+    try:
+        names = os.listxattr(path)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise
+    return {name: os.getxattr(path, name) for name in names if name not in _OF_THE_BYTES}

@@ -1,0 +1,219 @@
+"""The settings of one device: what `otadevice.toml` may say, and what holds where it is silent.
+
+Paths come out absolute: relative ones are relative to the file. What the device has or wants installed
+stands in the state file, not here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devclient.errors import SettingsError
+from mirror import rules
+
+STATE = "otadevice.json"
+"""The name of the state file, unless the settings say otherwise; so is `WORK` that of the work folder."""
+WORK = "otadevice-work"
+ALLOWED = tuple(map(Path, ("/opt", "/srv", "/usr/local", "/var/lib")))
+"""Where packages may be installed, unless the settings say otherwise."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """How long servers are waited for, in seconds.
+
+    Attributes:
+        connect_timeout: for a connection.
+        read_timeout: for the next bytes.
+        patience: what waiting may cost beyond what `minimum_rate` explains.
+        minimum_rate: bytes a second, below which a server is left once patience is used up.
+        deadline: for a small file as a whole, and for the head of a large one.
+    """
+
+    connect_timeout: float = 10
+    read_timeout: float = 30
+    patience: float = 60
+    minimum_rate: float = 256
+    deadline: float = 300
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One mirror, and the URLs where it is found, the preferred one first."""
+
+    name: str
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one device, and the file that they came from.
+
+    Attributes:
+        state: the state file.
+        work: folder for downloads, the lock and the last results.
+        allow: folders in which packages may be installed.
+        remotes: the first one serves packages that name none.
+    """
+
+    file: Path
+    state: Path
+    work: Path
+    allow: tuple[Path, ...]
+    remotes: tuple[Remote, ...]
+    network: Network = Network()
+
+    def remote(self, url: str) -> Remote | None:
+        """Return the remote at `url`, the first one for ""; None if no remote is there."""
+        if not url:
+            return self.remotes[0]
+        return next((remote for remote in self.remotes if url.rstrip("/") in remote.urls), None)
+
+
+def load(file: Path) -> Settings:
+    """Read the settings in `file`.
+
+    Raises:
+        SettingsError: with the first thing that is wrong.
+    """
+    file = file.absolute()
+    try:
+        given = _table("", _parse(file), _READERS)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(file, str(error)) from None
+    if "remotes" not in given:
+        raise SettingsError(file, "remotes: is missing; add [remotes.main] with the urls of a mirror")
+    base = file.parent
+    return Settings(
+        file,
+        base / given.get("state", STATE),
+        base / given.get("work", WORK),
+        tuple(base / folder for folder in given.get("allow", ALLOWED)),
+        given["remotes"],
+        Network(**given.get("network", {})),
+    )
+
+
+def sample(urls: tuple[str, ...], allow: tuple[Path, ...]) -> str:
+    """Write the otadevice.toml of a new device, with every key."""
+    # strings of JSON without escapes other than \\ \" \n \t \u are strings of TOML
+    shown = {"urls": list(urls), "allow": [str(folder) for folder in allow]}
+    text = {key: json.dumps(value, ensure_ascii=False) for key, value in shown.items()}
+    return _SAMPLE.format(**text, state=STATE, work=WORK, network=Network())
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except FileNotFoundError:
+        advice = "there is no such file: `otadevice init` makes one, --config names another"
+        raise SettingsError(file, advice) from None
+    except OSError as error:
+        raise SettingsError(file, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # not UTF-8 or not TOML, both say where
+        raise ValueError(f"is not TOML: {error}") from error
+
+
+_Reader = Callable[[str, Any], Any]
+
+
+def _table(where: str, table: Any, readers: Mapping[str, _Reader]) -> dict[str, Any]:
+    """Read a table; `where` is the key it stands under, "" at the top."""
+    if not isinstance(table, dict):
+        raise TypeError(f"{where}: must be a table, [{where}]")
+    prefix = f"{where}." if where else ""
+    for key in table:
+        if key not in readers:
+            nearest = difflib.get_close_matches(key, readers, n=1, cutoff=0)
+            raise ValueError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{nearest[0]}")
+    return {key: readers[key](prefix + key, value) for key, value in table.items()}
+
+
+def _path(where: str, value: Any) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f'{where}: must be a path such as "/var/lib/otadevice", not {value!r}')
+    return Path(value)
+
+
+def _paths(where: str, value: Any) -> tuple[Path, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f'{where}: must be a list of folders such as ["/opt"], not {value!r}')
+    return tuple(_path(where, item) for item in value)
+
+
+def _seconds(where: str, value: Any) -> float:
+    # True is an int to Python, but not to the person who wrote it
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise ValueError(f"{where}: must be a number above 0, not {value!r}")
+    return value
+
+
+def _remotes(where: str, value: Any) -> tuple[Remote, ...]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"{where}: must name at least one mirror: add [remotes.main] with urls")
+    return tuple(_remote(f"{where}.{name}", name, table) for name, table in value.items())
+
+
+def _remote(where: str, name: str, table: Any) -> Remote:
+    given = _table(where, table, {"urls": _urls})
+    if "urls" not in given:
+        raise ValueError(f"{where}.urls: is missing; give the URLs of the mirror")
+    return Remote(name, given["urls"])
+
+
+def _urls(where: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f'{where}: must be a list such as ["https://updates.example.org"], not {value!r}')
+    return tuple(url(where, item) for item in value)
+
+
+def url(where: str, value: Any) -> str:
+    """Read the URL of a mirror; a slash at its end is dropped.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str) or not value or {"?", "#"} & set(value) or rules.remote(value):
+        problem = f"{value!r} is not the URL of a mirror, such as https://updates.example.org"
+        raise ValueError(f"{where}: {problem}" if where else problem)
+    return value.rstrip("/")
+
+
+_READERS: dict[str, _Reader] = {
+    "state": _path,
+    "work": _path,
+    "allow": _paths,
+    "remotes": _remotes,
+    "network": lambda where, value: _table(where, value, dict.fromkeys(vars(Network()), _seconds)),
+}
+
+_SAMPLE = """\
+# Settings of otadevice. Relative paths are relative to this file.
+
+# what is installed and what is wanted: yours to edit
+state = "{state}"
+# downloads, the lock, the last results
+work = "{work}"
+# packages may be installed in these folders and nowhere else
+allow = {allow}
+
+# The mirrors. Several URLs of one mirror are tried in their order.
+[remotes.main]
+urls = {urls}
+
+# How long servers are waited for, in seconds.
+[network]
+connect_timeout = {network.connect_timeout}
+read_timeout = {network.read_timeout}
+# what waiting may cost beyond what minimum_rate, in bytes a second, explains
+patience = {network.patience}
+minimum_rate = {network.minimum_rate}
+# for a small file as a whole
+deadline = {network.deadline}
+"""

@@ -1,0 +1,179 @@
+"""What can go wrong on a device, split by what helps.
+
+Trying again helps with those that end with exit code 75; with the others the owner of the device,
+or the operator of the mirror that the message names, has to act.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirror.errors import DeviceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class SettingsError(DeviceError):
+    """The settings of this device are not usable as they are.
+
+    Attributes:
+        file: the file of settings.
+    """
+
+    code = "settings"
+
+    def __init__(self, file: Path, problem: str) -> None:
+        super().__init__(f"{file}: {problem}")
+        self.file = file
+
+
+class StateError(DeviceError):
+    """The state file is not usable as it is.
+
+    Attributes:
+        file: the state file.
+    """
+
+    code = "state"
+
+    def __init__(self, file: Path, problem: str) -> None:
+        super().__init__(f"{file}: {problem}")
+        self.file = file
+
+
+class StateChangedError(DeviceError):
+    """The owner changed a package's entry in the state file while it was being updated."""
+
+    code = "state-changed"
+    exit_code = 75
+
+    def __init__(self, file: Path, package: str) -> None:
+        super().__init__(f"{file}: {package} was changed during its update, which was given up; update again")
+
+
+class BusyError(DeviceError):
+    """Another otadevice works with the same folder.
+
+    Attributes:
+        holder: its process id, None if it has not told yet.
+    """
+
+    code = "busy"
+    exit_code = 75
+
+    def __init__(self, lock: Path, holder: int | None) -> None:
+        who = f"process {holder}" if holder else "another process"
+        super().__init__(f"{who} is at work on this device and holds {lock}; try again when it is done")
+        self.holder = holder
+
+
+class NetworkError(DeviceError):
+    """The mirror could not be reached, or not well enough; nothing says that it is the mirror's doing.
+
+    Attributes:
+        url: what was asked for.
+        retry_after: what the server wants waited, as it said it.
+    """
+
+    code = "network"
+    exit_code = 75
+
+    def __init__(self, url: str, problem: str, retry_after: str = "") -> None:
+        super().__init__(f"{url}: {problem}; try again later")
+        self.url = url
+        self.retry_after = retry_after
+
+
+class MirrorRefusesError(DeviceError):
+    """The server answers, but will not give what was asked for.
+
+    Attributes:
+        url: what was asked for.
+        status: the HTTP status of the answer.
+    """
+
+    code = "refused-by-mirror"
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(f"{url}: the server answers {status}; ask the mirror's operator why")
+        self.url = url
+        self.status = status
+
+
+class NotOnMirrorError(MirrorRefusesError):
+    """The mirror does not have what was asked for."""
+
+    code = "not-on-mirror"
+
+    def __init__(self, url: str, status: int = 404) -> None:
+        DeviceError.__init__(
+            self,
+            f"{url}: the mirror has nothing there; check the names of package and branch, and the URL of the remote",
+        )
+        self.url = url
+        self.status = status
+
+
+class BrokenPromiseError(DeviceError):
+    """What came from the mirror is not what the mirror said it would be; nothing of it was used."""
+
+    code = "broken-promise"
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(f"{what}: {problem}; nothing of it was used. If that comes again, tell the mirror's operator")
+        self.what = what
+
+
+class UnsupportedError(DeviceError):
+    """A release asks for something that this version of otadevice does not do yet.
+
+    Attributes:
+        features: what it asks for, in words.
+    """
+
+    code = "unsupported"
+
+    def __init__(self, release: str, features: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{release} has {', '.join(features)}: this version of otadevice does not do that yet, nothing was changed"
+        )
+        self.features = features
+
+
+class PlaceError(DeviceError):
+    """A package cannot go where it should go on this device.
+
+    Attributes:
+        local: the path as it was given.
+    """
+
+    code = "place"
+
+    def __init__(self, local: str, problem: str) -> None:
+        super().__init__(f"{local or 'local'}: {problem}")
+        self.local = local
+
+
+class SpaceError(DeviceError):
+    """A file system has too little free space for an update.
+
+    Attributes:
+        wanted: bytes that must be free.
+        free: bytes that are.
+    """
+
+    code = "space"
+
+    def __init__(self, folder: Path, wanted: int, free: int) -> None:
+        super().__init__(
+            f"{folder}: {wanted} bytes must be free for the update and {free} are; make room and update again"
+        )
+        self.wanted = wanted
+        self.free = free
+
+
+class ProvisionError(DeviceError):
+    """A device or a package cannot be set up as asked."""
+
+    code = "provision"

@@ -1,0 +1,47 @@
+"""One otadevice at a time on one device; the lock is gone with the process that held it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from devclient.errors import BusyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mirror.files import Files
+
+_WIDTH = 20  # the process id is padded, so that a shorter one covers a longer one
+
+
+@contextlib.contextmanager
+def hold(file: Path, files: Files) -> Iterator[None]:
+    """Hold the lock `file`, which says who holds it.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    files.make_folder(file.parent)
+    descriptor = files.calls.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        _acquire(descriptor, file)
+        files.calls.write(descriptor, f"{os.getpid():<{_WIDTH}}\n".encode())
+        yield
+    finally:
+        files.calls.close(descriptor)
+
+
+def _acquire(descriptor: int, file: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BusyError(file, _holder(descriptor)) from None
+
+
+def _holder(descriptor: int) -> int | None:
+    text = os.pread(descriptor, _WIDTH, 0).strip()
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,206 @@
+"""The state file: which packages this device has, and which it wants.
+
+It is the owner's file. It is read leniently, what is not known in it is kept, and it is written so that a
+person can go on editing it. Each entry is the content.json of what is installed, with the owner's own
+`local` and `remote`, and the key `otadevice`; an entry without `version` is wanted but not installed yet.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from devclient.errors import StateError
+from mirror import rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mirror.content import Content
+    from mirror.files import Files
+    from mirror.rules import Rule
+
+OURS = "otadevice"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One entry of the state file, as it stands there."""
+
+    fields: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The package's name."""
+        return str(self.fields["package"])
+
+    @property
+    def branch(self) -> str:
+        """The branch that it follows."""
+        return str(self.fields["branch"])
+
+    @property
+    def version(self) -> str:
+        """The version that is installed, "" for none."""
+        return str(self.fields.get("version", ""))
+
+    @property
+    def local(self) -> str:
+        """Where the owner wants it, "" if the owner does not say."""
+        return str(self.fields.get("local", ""))
+
+    @property
+    def remote(self) -> str:
+        """The URL of the mirror that it comes from, "" for the first one of the settings."""
+        return str(self.fields.get("remote", ""))
+
+    def installed(self, content: Content, local: str) -> Package:
+        """Return the entry once `content` is installed at `local`; the owner's own keys stay."""
+        ours = {**self.fields.get(OURS, {}), "content": content.digest}
+        fields = {**content.fields(), "local": local, "remote": self.remote}
+        own = {key: value for key, value in self.fields.items() if key not in {*fields, OURS}}
+        return Package({**fields, **own, OURS: ours})
+
+
+@dataclass(frozen=True)
+class State:
+    """The whole state file."""
+
+    fields: Mapping[str, Any]
+
+    @property
+    def device(self) -> str:
+        """The name of the device, as the owner gave it."""
+        return str(self.fields.get("device", ""))
+
+    @property
+    def name(self) -> str:
+        """The name of the device, its host name if the owner gave none."""
+        return self.device or socket.gethostname()
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """All entries, in the owner's order."""
+        return tuple(Package(entry) for entry in self.fields.get("package", ()))
+
+    def package(self, name: str) -> Package | None:
+        """Return the entry of a package, None if there is none."""
+        return next((package for package in self.packages if package.name == name), None)
+
+    def including(self, package: Package) -> State:
+        """Return the state with `package` in the place of its former entry, or at the end."""
+        entries = {entry.name: entry for entry in self.packages}
+        entries[package.name] = package
+        return State({**self.fields, "package": [dict(entry.fields) for entry in entries.values()]})
+
+
+def new(device: str) -> State:
+    """Make the state of a device on which nothing is wanted yet."""
+    return State({"device": device, "description": "", "package": []})
+
+
+def load(file: Path) -> State:
+    """Read the state file.
+
+    Raises:
+        StateError: with the first thing that is wrong.
+    """
+    try:
+        fields = json.loads(file.read_bytes().decode("utf-8-sig"), object_pairs_hook=_object)
+        _check(fields)
+        _encode(fields)  # what cannot be written again must be found before an update, not after it
+    except FileNotFoundError:
+        raise StateError(file, "there is no such file: `otadevice init` makes one") from None
+    except OSError as error:
+        raise StateError(file, f"cannot be read: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        what = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise StateError(file, what) from None
+    except UnicodeError as error:
+        raise StateError(file, f"is not UTF-8 text: {error}") from None
+    except RecursionError:
+        raise StateError(file, "is nested too deep") from None
+    except (TypeError, ValueError) as error:
+        raise StateError(file, str(error)) from None
+    return State(fields)
+
+
+def save(state: State, file: Path, files: Files) -> None:
+    """Write the state file, durably and whole or not at all; a link to it stays a link."""
+    file = file.resolve()
+    mode = file.stat().st_mode & 0o7777 if file.exists() else 0o644
+    files.replace(file, _encode(state.fields), mode=mode)
+
+
+def _encode(fields: Mapping[str, Any]) -> bytes:
+    return (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in fields:
+            raise ValueError(f"the key {key!r} stands twice in one object; leave one")
+        fields[key] = value
+    return fields
+
+
+def _check(fields: Any) -> None:
+    """Refuse what cannot be worked with; all else is the owner's business."""
+    if not isinstance(fields, dict):
+        raise TypeError(f"must be a JSON object, not {_shown(fields)}")
+    _text("", fields, "device", rules.anything)
+    entries = fields.get("package", [])
+    if not isinstance(entries, list):
+        raise TypeError(f"package: must be a list, not {_shown(entries)}")
+    for number, entry in enumerate(entries):
+        _check_entry(f"package[{number}]", entry)
+    for key in ("package", "local"):
+        _check_unique(key, entries)
+
+
+def _check_entry(where: str, entry: Any) -> None:
+    if not isinstance(entry, dict):
+        raise TypeError(f"{where}: must be an object, not {_shown(entry)}")
+    for key, rule in _ENTRY.items():
+        _text(f"{where}.", entry, key, rule)
+    for key in ("package", "branch"):
+        if not entry.get(key):
+            raise ValueError(f"{where}.{key}: is missing")
+    if not isinstance(entry.get(OURS, {}), dict):
+        raise TypeError(f"{where}.{OURS}: must be an object, not {_shown(entry[OURS])}")
+
+
+def _check_unique(key: str, entries: list[dict[str, Any]]) -> None:
+    numbers: dict[str, int] = {}
+    for number, entry in enumerate(entries):
+        text = entry.get(key)
+        if text and text in numbers:
+            raise ValueError(f"package[{number}].{key}: {text!r} stands in package[{numbers[text]}] too")
+        numbers[text or ""] = number
+
+
+def _text(prefix: str, fields: Mapping[str, Any], key: str, rule: Rule) -> None:
+    text = fields.get(key, "")
+    if not isinstance(text, str):
+        raise TypeError(f"{prefix}{key}: must be a string, not {_shown(text)}")
+    if text and (fault := rule(text)):
+        what, advice = fault
+        raise ValueError(f"{prefix}{key}: {what}{f' ({advice})' if advice else ''}")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_ENTRY: dict[str, Rule] = {
+    "package": rules.name,
+    "branch": rules.branch,
+    "version": rules.version,
+    "local": rules.local,
+    "remote": rules.remote,
+}

@@ -1,0 +1,121 @@
+"""What otadevice.toml may say."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from devclient import config
+from devclient.config import Network, Remote
+from devclient.errors import SettingsError
+
+MIRROR = '[remotes.main]\nurls = ["https://updates.example.org/"]\n'
+
+
+def load(folder: Path, text: str) -> config.Settings:
+    """Load settings with this text."""
+    file = folder / "otadevice.toml"
+    file.write_text(text)
+    return config.load(file)
+
+
+def test_a_mirror_is_all_that_must_be_said(tmp_path: Path) -> None:
+    """All other settings have defaults, beside the file."""
+    settings = load(tmp_path, MIRROR)
+
+    assert settings.state == tmp_path / "otadevice.json"
+    assert settings.work == tmp_path / "otadevice-work"
+    assert settings.allow == (Path("/opt"), Path("/srv"), Path("/usr/local"), Path("/var/lib"))
+    assert settings.remotes == (Remote("main", ("https://updates.example.org",)),)
+    assert settings.network == Network()
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever otadevice is started, its files are beside its settings; absolute paths stay."""
+    monkeypatch.chdir("/")
+
+    settings = load(tmp_path, 'state = "s.json"\nwork = "/w"\nallow = ["here", "/there"]\n' + MIRROR)
+
+    assert (settings.state, settings.work) == (tmp_path / "s.json", Path("/w"))
+    assert settings.allow == (tmp_path / "here", Path("/there"))
+
+
+def test_the_sample_says_what_holds_without_it(tmp_path: Path) -> None:
+    """The file that `init` writes shows every key, with its default."""
+    urls, allow = ("https://updates.example.org",), (Path("/opt"), Path('/odd "name" \\ ü'))
+
+    shown = load(tmp_path, config.sample(urls, allow))
+
+    assert shown.allow == allow
+    assert shown.remotes == (Remote("main", urls),)
+    silent = load(tmp_path, MIRROR)
+    assert (shown.state, shown.work, shown.network) == (silent.state, silent.work, silent.network)
+    assert tomllib.loads(config.sample(urls, allow))["network"].keys() == vars(Network()).keys()
+
+
+def test_times_can_be_set(tmp_path: Path) -> None:
+    """Each time limit has its key."""
+    settings = load(tmp_path, MIRROR + "[network]\nread_timeout = 5\npatience = 2.5\n")
+
+    assert (settings.network.read_timeout, settings.network.patience) == (5, 2.5)
+    assert settings.network.connect_timeout == Network().connect_timeout
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('stat = "x"\n' + MIRROR, "stat: there is no such key; the nearest is state"),
+        (MIRROR + "[network]\nread_timout = 1", "network.read_timout: .* the nearest is network.read_timeout"),
+        (MIRROR + "url = 1", "remotes.main.url: .* the nearest is remotes.main.urls"),
+        (MIRROR + "[network]\npatience = 0", "network.patience: must be a number above 0, not 0"),
+        (MIRROR + "[network]\npatience = true", "network.patience: must be a number"),
+        (MIRROR + "[network]\npatience = nan", "network.patience: must be a number"),
+        ("network = 1\n" + MIRROR, r"network: must be a table, \[network\]"),
+        ("state = 1\n" + MIRROR, "state: must be a path"),
+        ('allow = "/opt"\n' + MIRROR, "allow: must be a list of folders"),
+        ("allow = []\n" + MIRROR, "allow: must be a list of folders"),
+        ("", r"remotes: is missing; add \[remotes.main\]"),
+        ("remotes = {}", "remotes: must name at least one mirror"),
+        ("[remotes.main]", "remotes.main.urls: is missing"),
+        ('[remotes.main]\nurls = "https://a.example"', "remotes.main.urls: must be a list"),
+        ('[remotes.main]\nurls = ["ftp://a.example"]', "'ftp://a.example' is not the URL of a mirror"),
+        ('[remotes.main]\nurls = ["https://u:p@a.example"]', "is not the URL of a mirror"),
+        ('[remotes.main]\nurls = ["https://a.example/?x"]', "is not the URL of a mirror"),
+        ("state = x\n", "is not TOML: .* line 1"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, text: str, problem: str) -> None:
+    """An error in the settings names the file, the key, and what to write."""
+    with pytest.raises(SettingsError, match=problem) as caught:
+        load(tmp_path, text)
+
+    assert str(caught.value).startswith(f"{tmp_path}/otadevice.toml: ")
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is an error of the settings like any other."""
+    (tmp_path / "otadevice.toml").write_bytes(b"\xff")
+
+    with pytest.raises(SettingsError, match="is not TOML"):
+        config.load(tmp_path / "otadevice.toml")
+
+
+def test_a_missing_file_names_the_way_to_one(tmp_path: Path) -> None:
+    """Who has no settings is told how to get them."""
+    with pytest.raises(SettingsError, match="`otadevice init` makes one"):
+        config.load(tmp_path / "otadevice.toml")
+
+
+def test_remotes_are_found_by_any_of_their_urls(tmp_path: Path) -> None:
+    """A package that names no mirror gets the first; one that names a URL gets the mirror that has it, or none."""
+    settings = load(
+        tmp_path,
+        MIRROR + '[remotes.other]\nurls = ["https://b.example", "https://c.example"]\n',
+    )
+    main, other = settings.remotes
+
+    assert settings.remote("") == main
+    assert settings.remote("https://c.example/") == other
+    assert settings.remote("https://d.example") is None

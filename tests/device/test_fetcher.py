@@ -1,0 +1,303 @@
+"""HTTP for devices, against a real server that misbehaves."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devclient.config import Network
+from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError
+from devclient.fetcher import MAX_REDIRECTS, Fetcher, redirected
+from tests.support.httpd import PORTAL, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.httpd import Server
+
+JSON = b'{"a":1}\n'
+BLOB = bytes(range(256)) * 1000
+
+HASTY = replace(Network(), patience=0.2, minimum_rate=1e6)
+"""Settings under which a server that drips is left at once; one that does not, is not."""
+
+
+@pytest.fixture
+def fetcher() -> Iterator[Fetcher]:
+    """A fetcher with the usual patience."""
+    with Fetcher(Network(), "otadevice/test", time.monotonic) as made:
+        yield made
+
+
+@pytest.fixture
+def hasty() -> Iterator[Fetcher]:
+    """A fetcher with little patience."""
+    with Fetcher(HASTY, "otadevice/test", time.monotonic) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def files(tree: Path) -> None:
+    """Two files to fetch."""
+    (tree / "list.json").write_bytes(JSON)
+    (tree / "blob").write_bytes(BLOB)
+
+
+def read(fetcher: Fetcher, url: str, offset: int = 0) -> tuple[int, bytes]:
+    """Read a stream to its end; returns where it began and what came."""
+    with fetcher.stream(url, offset) as body:
+        return body.start, b"".join(body.blocks)
+
+
+def test_a_file_comes_whole(fetcher: Fetcher, server: Server) -> None:
+    """A small file is fetched, by one that says who it is."""
+    assert fetcher.get(f"{server.url}/list.json", limit=100) == JSON
+    assert server.requests[-1].agent == "otadevice/test"
+
+
+def test_what_is_not_there_is_told(fetcher: Fetcher, server: Server) -> None:
+    """404 has an error of its own, with the URL."""
+    with pytest.raises(NotOnMirrorError, match="check the names") as caught:
+        fetcher.get(f"{server.url}/nothing.json", limit=100)
+
+    assert (caught.value.url, caught.value.status) == (f"{server.url}/nothing.json", 404)
+    assert caught.value.exit_code == 1
+
+
+def test_what_is_forbidden_is_told(fetcher: Fetcher, server: Server) -> None:
+    """A refusal that will not pass by itself is a failure with its status."""
+    server.misbehave("/", Fault(status=403))
+
+    with pytest.raises(MirrorRefusesError, match="403") as caught:
+        fetcher.get(f"{server.url}/list.json", limit=100)
+
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 511])
+def test_what_passes_by_itself_is_tried_later(fetcher: Fetcher, server: Server, status: int) -> None:
+    """A server in trouble means try later, with what it says about when."""
+    server.misbehave("/", Fault(status=status, headers={"Retry-After": "120"}))
+
+    with pytest.raises(NetworkError, match=str(status)) as caught:
+        fetcher.get(f"{server.url}/list.json", limit=100)
+
+    assert caught.value.exit_code == 75
+    assert caught.value.retry_after == "120"
+
+
+@pytest.mark.parametrize("fault", [PORTAL, replace(PORTAL, headers={})], ids=["typed", "untyped"])
+def test_a_captive_portal_is_the_networks_fault(fetcher: Fetcher, server: Server, fault: Fault) -> None:
+    """A web page in the place of JSON means try later, whatever type it says it has."""
+    server.misbehave("/", fault)
+
+    with pytest.raises(NetworkError, match="sign-in"):
+        fetcher.get(f"{server.url}/list.json", limit=100)
+
+
+def test_nobody_listening_is_the_networks_fault(fetcher: Fetcher, server: Server) -> None:
+    """A connection that is refused means try later, in words that a person understands."""
+    with pytest.raises(NetworkError, match=r"the connection failed \(Connection refused\); try again later"):
+        fetcher.get("http://127.0.0.1:1/list.json", limit=100)
+
+
+def test_a_file_that_is_too_large_is_left(fetcher: Fetcher, server: Server) -> None:
+    """No more than the limit, and one block, is ever read of a small file."""
+    server.misbehave("/", Fault(body=b"{" * 50_000_000))
+
+    with pytest.raises(NetworkError, match="more than 100 bytes"):
+        fetcher.get(f"{server.url}/list.json", limit=100)
+
+    assert server.requests[-1].sent < 50_000_000
+
+
+def test_a_file_that_is_cut_off_is_no_file(fetcher: Fetcher, server: Server) -> None:
+    """Fewer bytes than the server announced are an error."""
+    server.misbehave("/", Fault(cut_after=3))
+
+    with pytest.raises(NetworkError, match="the connection failed"):
+        fetcher.get(f"{server.url}/list.json", limit=100)
+
+
+def test_encoded_bytes_are_not_taken(fetcher: Fetcher, server: Server) -> None:
+    """Something that compresses on the way could hide any size: it is refused."""
+    server.misbehave("/", Fault(headers={"Content-Encoding": "gzip"}))
+
+    with pytest.raises(NetworkError, match="encodes"):
+        fetcher.get(f"{server.url}/list.json", limit=100)
+
+
+def test_a_body_that_drips_is_left(hasty: Fetcher, server: Server) -> None:
+    """A server that sends byte by byte meets every time limit of a read, and is left all the same."""
+    server.misbehave("/", Fault(body=b"{" * 1_000_000, drip=0.01))
+
+    with pytest.raises(NetworkError, match="too slow"):
+        hasty.get(f"{server.url}/list.json", limit=1_000_000)
+
+
+def test_a_head_that_drips_is_left(hasty: Fetcher, server: Server) -> None:
+    """A head that never ends keeps nobody either."""
+    server.misbehave("/", Fault(drip_head=0.01))
+
+    with pytest.raises(NetworkError, match="too slow"):
+        hasty.get(f"{server.url}/list.json", limit=100)
+
+
+def test_a_stream_that_drips_is_left(hasty: Fetcher, server: Server) -> None:
+    """The same holds while a large file is read."""
+    server.misbehave("/", Fault(drip=0.01))
+
+    with pytest.raises(NetworkError, match="too slow"):
+        read(hasty, f"{server.url}/blob")
+
+
+def test_redirects_are_followed(fetcher: Fetcher, server: Server) -> None:
+    """As many redirects as allowed lead to the file."""
+    there = Fault(status=302, headers={"Location": "/list.json"})
+    server.misbehave("/", there, times=MAX_REDIRECTS)
+
+    assert fetcher.get(f"{server.url}/start.json", limit=100) == JSON
+    assert len(server.requests) == MAX_REDIRECTS + 1
+
+
+def test_redirects_without_end_are_left(fetcher: Fetcher, server: Server) -> None:
+    """One redirect more than allowed is the network's fault."""
+    server.misbehave("/", Fault(status=302, headers={"Location": "/list.json"}))
+
+    with pytest.raises(NetworkError, match="redirected more than 5 times"):
+        fetcher.get(f"{server.url}/start.json", limit=100)
+
+    assert len(server.requests) == MAX_REDIRECTS + 1
+
+
+def test_the_body_of_a_redirect_is_not_read(fetcher: Fetcher, server: Server) -> None:
+    """A redirect cannot fill the memory."""
+    server.misbehave("/start", Fault(status=302, body=b"x" * 50_000_000, headers={"Location": "/list.json"}))
+
+    assert fetcher.get(f"{server.url}/start.json", limit=100) == JSON
+    assert server.requests[0].sent < 50_000_000
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/", "http://[", ""])
+def test_redirects_to_nowhere_are_left(fetcher: Fetcher, server: Server, location: str) -> None:
+    """A redirect leads to http or https, or nowhere."""
+    server.misbehave("/", Fault(status=302, headers={"Location": location}))
+
+    with pytest.raises(NetworkError, match="no place on the web"):
+        fetcher.get(f"{server.url}/start.json", limit=100)
+
+
+def test_a_redirect_never_leads_from_https_to_http() -> None:
+    """Who was promised a safe connection is never led to an open one."""
+    with pytest.raises(NetworkError, match=r"from https to http://mirror\.example/b"):
+        redirected("https://mirror.example/a", "http://mirror.example/b")
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "target"),
+    [
+        ("https://m.example/a", "https://n.example/b", "https://n.example/b"),
+        ("https://m.example/a", "/b", "https://m.example/b"),
+        ("https://m.example/a", "//n.example/b", "https://n.example/b"),
+        ("http://m.example/a", "https://m.example/a", "https://m.example/a"),
+    ],
+)
+def test_other_redirects_lead_where_they_say(url: str, location: str, target: str) -> None:
+    """Relative redirects and those to something better are followed."""
+    assert redirected(url, location) == target
+
+
+def test_a_stream_begins_where_it_is_asked_to(fetcher: Fetcher, server: Server) -> None:
+    """A Range is asked for and answered."""
+    assert read(fetcher, f"{server.url}/blob", 1000) == (1000, BLOB[1000:])
+    assert [request.range for request in server.requests] == ["bytes=1000-"]
+
+
+def test_a_stream_from_the_start_asks_for_no_range(fetcher: Fetcher, server: Server) -> None:
+    """Without an offset the file is asked for as a whole."""
+    assert read(fetcher, f"{server.url}/blob") == (0, BLOB)
+    assert [request.range for request in server.requests] == [""]
+
+
+def test_a_redirect_keeps_the_range(fetcher: Fetcher, server: Server) -> None:
+    """Where a redirect leads, the same part of the file is asked for."""
+    server.misbehave("/", Fault(status=307, headers={"Location": "/blob"}), times=1)
+
+    assert read(fetcher, f"{server.url}/start", 1000) == (1000, BLOB[1000:])
+
+
+def test_a_server_that_ignores_ranges_gives_all(fetcher: Fetcher, server: Server) -> None:
+    """200 to a Range is the whole file, and said to be."""
+    server.misbehave("/", Fault(ignore_range=True))
+
+    assert read(fetcher, f"{server.url}/blob", 1000) == (0, BLOB)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(headers={"Content-Range": "bytes 999-255999/256000"}),
+        Fault(headers={"Content-Range": "bytes=1000-"}),
+        Fault(headers={"Content-Range": None}),
+        Fault(status=416),
+    ],
+    ids=["elsewhere", "nonsense", "missing", "416"],
+)
+def test_an_answer_to_a_range_that_cannot_be_used_starts_over(fetcher: Fetcher, server: Server, fault: Fault) -> None:
+    """Bytes from an unknown place are not read; the file is asked for as a whole instead."""
+    server.misbehave("/", fault, times=1)
+
+    assert read(fetcher, f"{server.url}/blob", 1000) == (0, BLOB)
+    assert [request.range for request in server.requests] == ["bytes=1000-", ""]
+
+
+@pytest.mark.parametrize(
+    ("offset", "headers", "total"),
+    [
+        (0, {}, len(BLOB)),
+        (1000, {}, len(BLOB)),
+        (1000, {"Content-Range": "bytes 1000-255999/*"}, None),
+        (0, {"Content-Length": None, "Connection": "close"}, None),
+    ],
+    ids=["whole", "part", "part of unknown", "unknown"],
+)
+def test_the_size_of_the_file_is_told_if_known(
+    fetcher: Fetcher, server: Server, offset: int, headers: dict[str, str | None], total: int | None
+) -> None:
+    """The size of the whole file is known from the head of the answer, or not at all."""
+    server.misbehave("/", Fault(headers=headers))
+
+    with fetcher.stream(f"{server.url}/blob", offset) as body:
+        assert body.total == total
+        assert b"".join(body.blocks) == BLOB[offset:]
+
+
+def test_a_stream_that_is_cut_off_is_an_error_after_its_bytes(fetcher: Fetcher, server: Server) -> None:
+    """What came before the cut is given, then the cut is told."""
+    server.misbehave("/", Fault(cut_after=100_000))
+    came = bytearray()
+
+    def read_all() -> None:
+        with fetcher.stream(f"{server.url}/blob") as body:
+            for block in body.blocks:
+                came.extend(block)
+
+    with pytest.raises(NetworkError, match="the connection failed"):
+        read_all()
+
+    assert came == BLOB[:100_000]
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, NotOnMirrorError), (503, NetworkError)])
+def test_a_stream_is_refused_like_a_file(fetcher: Fetcher, server: Server, status: int, error: type[Exception]) -> None:
+    """Errors of the server are the same with and without a Range."""
+    server.misbehave("/", Fault(status=status))
+
+    for offset in (0, 1000):
+        with pytest.raises(error):
+            read(fetcher, f"{server.url}/blob", offset)

@@ -1,0 +1,96 @@
+"""Where a package may go on a device."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devclient import place
+from devclient.errors import PlaceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def opt(tmp_path: Path) -> Path:
+    """The only folder that is allowed."""
+    folder = tmp_path / "opt"
+    folder.mkdir()
+    return folder
+
+
+def test_a_file_in_an_allowed_folder_may_be_installed(opt: Path) -> None:
+    """Whether it exists or not, and whether its folder does."""
+    (opt / "app").write_bytes(b"")
+
+    assert place.resolve(f"{opt}/app", [opt]) == opt / "app"
+    assert place.resolve(f"{opt}/not/yet", [opt]) == opt / "not" / "yet"
+
+
+@pytest.mark.parametrize("local", ["/etc/passwd", "/opt-other/app", "{opt}", "{opt}x/app"])
+def test_a_file_elsewhere_may_not(opt: Path, local: str) -> None:
+    """Only what is inside an allowed folder, and the error names those that there are."""
+    with pytest.raises(PlaceError, match=rf"is in none of the allowed folders \({opt}\): see `allow`"):
+        place.resolve(local.format(opt=opt), [opt])
+
+
+@pytest.mark.parametrize("local", ["relative", "{opt}/../etc/passwd", "{opt}//app", "/", "{opt}/./app"])
+def test_a_path_that_is_not_plain_may_not(opt: Path, local: str) -> None:
+    """Paths keep the rules of the contract."""
+    with pytest.raises(PlaceError):
+        place.resolve(local.format(opt=opt), [opt])
+
+
+def test_a_place_must_be_named(opt: Path) -> None:
+    """Without `local` there is nowhere to go."""
+    with pytest.raises(PlaceError, match="set `local` in the state file"):
+        place.resolve("", [opt])
+
+
+def test_links_are_followed_before_they_are_judged(opt: Path, tmp_path: Path) -> None:
+    """A link out of the allowed folders does not lead there, and the error says where it would."""
+    (tmp_path / "etc").mkdir()
+    (opt / "link").symlink_to(tmp_path / "etc")
+    (opt / "app").symlink_to(tmp_path / "etc" / "passwd")
+
+    for local in (f"{opt}/link/passwd", f"{opt}/app"):
+        with pytest.raises(PlaceError, match=f"leads to {tmp_path}/etc/passwd, which is in none"):
+            place.resolve(local, [opt])
+
+
+def test_links_inside_lead_to_the_file(opt: Path) -> None:
+    """The file that a link names is what is replaced, and the link stays."""
+    (opt / "v1").write_bytes(b"")
+    (opt / "app").symlink_to("v1")
+
+    assert place.resolve(f"{opt}/app", [opt]) == opt / "v1"
+
+
+def test_allowed_folders_may_be_links(opt: Path, tmp_path: Path) -> None:
+    """What is allowed is the folder that the link leads to."""
+    (tmp_path / "link").symlink_to(opt)
+
+    assert place.resolve(f"{tmp_path}/link/app", [tmp_path / "link"]) == opt / "app"
+    assert place.resolve(f"{opt}/app", [tmp_path / "link"]) == opt / "app"
+
+
+def test_links_in_a_circle_lead_nowhere(opt: Path) -> None:
+    """They are told."""
+    (opt / "app").symlink_to("other")
+    (opt / "other").symlink_to("app")
+
+    with pytest.raises(PlaceError, match="in a circle"):
+        place.resolve(f"{opt}/app", [opt])
+
+
+def test_what_is_no_ordinary_file_stays(opt: Path) -> None:
+    """A folder or a pipe is not replaced."""
+    (opt / "folder").mkdir()
+    os.mkfifo(opt / "pipe")
+
+    for name in ("folder", "pipe"):
+        with pytest.raises(PlaceError, match="is not an ordinary file"):
+            place.resolve(f"{opt}/{name}", [opt])
