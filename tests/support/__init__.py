@@ -1,0 +1,1 @@
+"""What tests stand on: faults in process and from outside, power cuts, tools."""

@@ -1,0 +1,158 @@
+"""Builds that are killed, that fail, or whose machine loses its power: the scene before, and what must hold after.
+
+    scene = crashes.lay("grown", tmp_path)
+    ...                                 # `otamirror build` ends somehow
+    crashes.settle(scene)
+
+A scene is a site with two packages in its inbox, one dropped as a pair and one as a folder. In `empty` nothing
+was ever published. In `grown` the list of the first one's branch is full, so that its publish cuts a segment
+off, and the second one replaces pointers and has the bytes of its predecessor, so that its blob is there already.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder import build, check
+from builder.catalogue import Catalogue
+from mirror import releases
+from mirror.files import Calls, Files
+from tests.support import readers, sites
+
+if TYPE_CHECKING:
+    from builder.site import Site
+    from builder.submission import Pass
+    from tests.support.readers import View
+    from tests.support.sites import Package
+
+SCENES = ("empty", "grown")
+
+_OLD = tuple(sites.package(f"1.{number}") for number in range(releases.MOST))
+_LIB = sites.package("1.0", "lib", data=b"the library\n")
+_DROPPED = (sites.package("2.0"), sites.package("2.0", "lib", data=_LIB.data))
+_NEXT = sites.package("3.0")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A site with packages in its inbox, the moment before they are built.
+
+    Attributes:
+        packages: all that are published once the inbox is, those in it among them.
+        before: the mirror as readers saw it last.
+    """
+
+    site: Site
+    packages: tuple[Package, ...]
+    before: View
+
+    @property
+    def command(self) -> list[str]:
+        """The command line that builds it."""
+        return command(self.site, "build")
+
+
+def command(site: Site, *words: str) -> list[str]:
+    """Give the command line that runs otamirror in a process of its own."""
+    return [sys.executable, "-m", "builder.cli", "--site", os.fspath(site.file), *words]
+
+
+def lay(name: str, folder: Path) -> Scene:
+    """Lay out a scene in a new folder."""
+    site = sites.make(folder)
+    old = (*_OLD, _LIB) if name == "grown" else ()
+    for path, data in (_grown() if old else {}).items():
+        (site.paths.var / path).parent.mkdir(parents=True, exist_ok=True)
+        (site.paths.var / path).write_bytes(data)
+    before = readers.look(site.paths.mirror)
+    assert len(before.versions()) == len(old)
+    sites.drop(site.paths.inbox, _DROPPED[0])
+    sites.drop_folder(site.paths.inbox, _DROPPED[1], "lib")
+    return Scene(site, (*old, *_DROPPED), before)
+
+
+def run(site: Site, calls: Calls | None = None) -> Pass:
+    """Do in this process what `otamirror build` does."""
+    with build.opened(site, Files(calls)) as builder:
+        result = builder.take_inbox()
+        builder.refresh_pages()
+    return result
+
+
+def clean_run(name: str, calls: Calls) -> None:
+    """Build a scene in a folder of its own, so that its calls can be counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(lay(name, Path(folder, "site")).site, calls)
+
+
+def look(scene: Scene) -> View:
+    """See the mirror as readers do at this moment: never broken, and nothing gone that was there before."""
+    view = readers.look(scene.site.paths.mirror)
+    view.keeps(scene.before)
+    return view
+
+
+def settle(scene: Scene, calls: Calls | None = None) -> None:
+    """Check the mirror as a crash left it, let the next build finish, check that, and publish one more package."""
+    seen = look(scene)
+    result = run(scene.site, calls)
+    assert not result.waiting
+    assert not [verdict for verdict in result.verdicts if verdict.error]
+    look(scene).keeps(seen)
+    check_settled(scene.site, scene.packages)
+    publish_next(scene)
+
+
+def publish_next(scene: Scene) -> None:
+    """Check that the next publish works."""
+    sites.drop(scene.site.paths.inbox, _NEXT)
+    (verdict,) = run(scene.site).verdicts
+    assert verdict.is_new
+    check_settled(scene.site, (*scene.packages, _NEXT))
+
+
+def check_settled(site: Site, packages: tuple[Package, ...]) -> None:
+    """Check that a site has published exactly `packages`, each once, and has nothing left to do."""
+    wanted = sorted((package.content.package, package.content.branch, package.content.version) for package in packages)
+    assert catalogued(site) == wanted
+    with Catalogue.open(site.paths.catalogue) as catalogue:
+        assert list(check.check(site.paths.mirror, catalogue)) == []
+        assert catalogue.stale_packages() == []
+    assert readers.look(site.paths.mirror).versions() == wanted
+    assert left(site) == {"inbox/.claimed"}
+
+
+def catalogued(site: Site) -> list[tuple[str, str, str]]:
+    """Name every release that the catalogue has."""
+    with Catalogue.open(site.paths.catalogue) as catalogue:
+        return sorted((row.package, row.branch, row.version) for row in catalogue.releases())
+
+
+def left(site: Site) -> set[str]:
+    """List what lies in inbox, spool and the folder for refused drops."""
+    places = (site.paths.inbox, site.paths.spool, site.paths.rejected)
+    return {os.fspath(path.relative_to(site.paths.var)) for place in places for path in place.rglob("*")}
+
+
+def held_open(site: Site) -> list[str]:
+    """List the files of a site that this process has open, SQLite's among them."""
+    folder = os.fspath(site.file.parent.resolve())
+    links = [Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")]  # noqa: PTH208 - numbers, not paths
+    return [target for link in links if link.is_symlink() and (target := os.readlink(link)).startswith(folder)]  # noqa: PTH115 - as text
+
+
+@functools.cache
+def _grown() -> dict[str, bytes]:
+    """Publish what the grown scene has from before; it is done once, as bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = sites.make(Path(folder, "site"))
+        with build.opened(site) as builder:
+            builder.publish([sites.release(package, site.paths.spool / "uploads") for package in (*_OLD, _LIB)])
+            builder.refresh_pages()
+        return {path: data for path, data in sites.read(site.paths.var).items() if not path.startswith("spool/")}

@@ -1,0 +1,157 @@
+"""Devices under test: one that is run by its commands against a real server, and parts for finer tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner
+
+from devclient import check, cli, config, update
+from devclient.config import Remote, Settings
+from devclient.fetcher import Body
+from devclient.progress import nothing
+from mirror import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from devclient.check import Offer
+    from mirror.files import Files
+    from tests.support.httpd import Server
+
+PLENTY = 1 << 40
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A device in a folder, and the mirror that it is told about.
+
+    Attributes:
+        folder: everything is in here.
+        tree: what the server serves.
+        server: the mirror's server.
+    """
+
+    folder: Path
+    tree: Path
+    server: Server
+
+    @property
+    def config(self) -> Path:
+        """Its otadevice.toml."""
+        return self.folder / "otadevice.toml"
+
+    @property
+    def state_file(self) -> Path:
+        """Its state file."""
+        return self.folder / config.STATE
+
+    @property
+    def parts(self) -> Path:
+        """Where downloads lie."""
+        return self.folder / config.WORK / "parts"
+
+    @property
+    def opt(self) -> Path:
+        """The folder in which packages may be installed."""
+        return self.folder / "opt"
+
+    def init(self) -> Rig:
+        """Set the device up."""
+        self.opt.mkdir(exist_ok=True)
+        done = self.run("init", "--device", "door-7", "--remote", self.server.url, "--allow", str(self.opt))
+        assert done.exit_code == 0, done.stderr
+        return self
+
+    def add(self, package: str = "app") -> Path:
+        """Want a package from the branch `stable`; returns where it goes."""
+        local = self.opt / package
+        done = self.run("add", package, "--branch", "stable", "--local", str(local))
+        assert done.exit_code == 0, done.stderr
+        return local
+
+    def run(self, *words: str) -> Result:
+        """Run a command of otadevice in this process."""
+        return CliRunner().invoke(cli.main, ["--config", str(self.config), *words], catch_exceptions=False)
+
+    def command(self, *words: str) -> list[str]:
+        """Give the command line that runs otadevice in a process of its own."""
+        return [sys.executable, "-m", "devclient.cli", "--config", str(self.config), *words]
+
+    def state(self) -> Any:
+        """Read the state file."""
+        return json.loads(self.state_file.read_bytes())
+
+    def files(self) -> dict[str, bytes]:
+        """Read every file that a command could have changed, the lock aside."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name != "lock"
+        }
+
+
+class FolderMirror:
+    """A mirror that is read from its folder, without a server between."""
+
+    def __init__(self, tree: Path) -> None:
+        self._tree = tree
+
+    def release_list(self, package: str, branch: str) -> bytes:
+        """Read a release list."""
+        return (self._tree / layout.release_list(package, branch)).read_bytes()
+
+    def content(self, package: str, branch: str, version: str) -> bytes:
+        """Read a content.json."""
+        return (self._tree / layout.get_version(package, branch, version)).read_bytes()
+
+    @contextlib.contextmanager
+    def blob(self, sha256: str, offset: int) -> Iterator[Body]:
+        """Read a blob from `offset` on, in small blocks."""
+        whole = (self._tree / layout.blob(sha256)).read_bytes()
+        yield Body(offset, len(whole), (whole[at : at + 1000] for at in range(offset, len(whole), 1000)))
+
+
+def offer(tree: Path) -> Offer:
+    """Find what the mirror in `tree` offers of app."""
+    found = check.check("app", "stable", "", FolderMirror(tree)).offer
+    assert found is not None
+    return found
+
+
+def device(folder: Path, tree: Path, files: Files, *, free: int = PLENTY) -> update.Device:
+    """Put a device together that keeps its things in `folder` and knows the mirror in `tree`."""
+    settings = Settings(
+        file=folder / "otadevice.toml",
+        state=folder / config.STATE,
+        work=folder / config.WORK,
+        allow=(folder / "opt",),
+        remotes=(Remote("main", ("http://mirror.example",)),),
+    )
+    return update.Device(
+        settings=settings,
+        files=files,
+        mirror=lambda _url: FolderMirror(tree),
+        free=lambda _folder: free,
+        progress=nothing,
+        now=lambda: datetime(2026, 11, 23, 7, 0, 0, tzinfo=UTC),
+    )
+
+
+def write_state(file: Path, *entries: dict[str, Any], device: str = "door-7") -> None:
+    """Write a state file as an owner would."""
+    file.write_text(json.dumps({"device": device, "description": "", "package": list(entries)}))
+
+
+def is_root() -> bool:
+    """Tell whether this is root, whom permissions do not stop."""
+    return os.geteuid() == 0

@@ -1,0 +1,111 @@
+"""Sites under test: one in a folder, packages made for it, dropped or verified, and what a mirror holds.
+
+    site = sites.make(tmp_path)
+    sites.drop(site.paths.inbox, sites.package("1.0"))
+    with build.opened(site) as builder:
+        builder.take_inbox()
+    assert sites.read(site.paths.mirror)["maxVersion/app/main.json"] == sites.package("1.0").content.canonical()
+
+Nothing here judges; the real builder does the work.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder import site as settings
+from builder.drops import CONTENT
+from builder.submission import Release
+from mirror import canonical, content
+from mirror.blobs import Blob
+
+if TYPE_CHECKING:
+    from builder.site import Site
+    from mirror.content import Content
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package as its publisher has it: the bytes and what content.json says of them."""
+
+    data: bytes
+    content: Content
+
+
+@dataclass(slots=True)
+class Clock:
+    """A clock that stands still unless it is set."""
+
+    now: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+def make(folder: Path, toml: str = "") -> Site:
+    """Make a site in `folder`, with an empty inbox."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "site.toml"
+    file.write_text(toml)
+    site = settings.load(file)
+    site.paths.inbox.mkdir(parents=True)
+    return site
+
+
+def package(
+    version: str = "1.0", name: str = "app", branch: str = "main", data: bytes | None = None, **others: object
+) -> Package:
+    """Make a package, by default with bytes that no other has; `others` are further keys of content.json."""
+    data = f"{name} {version} on {branch}\n".encode() if data is None else data
+    fields = {"package": name, "version": version, "branch": branch, "sha256": canonical.digest(data)}
+    return Package(data, content.build({**fields, **others}).content)
+
+
+def drop(inbox: Path, package: Package, name: str = "app.bin") -> Path:
+    """Drop a package as a pair; returns the file."""
+    file = inbox / name
+    file.with_name(f"{name}.json").write_bytes(package.content.canonical())
+    file.write_bytes(package.data)
+    return file
+
+
+def drop_folder(inbox: Path, package: Package, name: str = "app", file: str = "app.bin") -> Path:
+    """Drop a package as a folder; returns the folder."""
+    folder = inbox / name
+    folder.mkdir()
+    (folder / CONTENT).write_bytes(package.content.canonical())
+    (folder / file).write_bytes(package.data)
+    return folder
+
+
+def release(package: Package, folder: Path) -> Release:
+    """Verify a package whose bytes came into `folder`, which has to be on the mirror's file system."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # one file for each release, as each upload has its own: a blob that is published is moved away
+    path = folder / package.content.digest
+    path.write_bytes(package.data)
+    return Release(package.content, Blob(package.content.sha256, len(package.data), path))
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """Read every file below a folder, by its path from there."""
+    return {path: Path(folder, path).read_bytes() for path in paths(folder)}
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Tell for every file below a folder which inode it is and when that changed: equal if nothing was written."""
+    found = {path: Path(folder, path).lstat() for path in paths(folder)}
+    return {path: (status.st_ino, status.st_ctime_ns) for path, status in found.items()}
+
+
+def paths(folder: Path) -> list[str]:
+    """List every file below a folder, by its path from there."""
+    return sorted(
+        os.path.relpath(os.path.join(root, name), folder)  # noqa: PTH118 - thousands of times
+        for root, _, names in os.walk(folder)
+        for name in names
+    )

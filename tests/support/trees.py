@@ -1,0 +1,61 @@
+"""Small mirrors for tests: the tree of the contract, written without any of the builder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mirror import layout
+from mirror.content import Content
+from mirror.releases import Entry, ReleaseList
+from mirror.version import sort_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release to be put on a mirror.
+
+    Attributes:
+        content: further fields of its content.json.
+        entry: further fields of its entry in the release list.
+    """
+
+    version: str
+    data: bytes = b"bytes of the package"
+    content: Mapping[str, Any] = field(default_factory=dict)
+    entry: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """The name of its blob."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def content_on(self, package: str, branch: str) -> Content:
+        """Make its content."""
+        return Content(package=package, version=self.version, branch=branch, sha256=self.sha256, **self.content)
+
+
+def write(root: Path, *releases: Release, package: str = "app", branch: str = "stable", **listed: Any) -> None:
+    """Write the files of one branch below `root`; `listed` are further fields of its release list."""
+    entries = [_write_release(root, package, branch, release) for release in releases]
+    entries.sort(key=lambda entry: sort_key(entry.version), reverse=True)
+    _put(root, layout.release_list(package, branch), ReleaseList(package, branch, tuple(entries), **listed).encode())
+
+
+def _write_release(root: Path, package: str, branch: str, release: Release) -> Entry:
+    content = release.content_on(package, branch)
+    _put(root, layout.get_version(package, branch, release.version), content.canonical())
+    _put(root, layout.blob(release.sha256), release.data)
+    fields = {"size": len(release.data), "published": "2026-01-01T00:00:00Z", **release.entry}
+    return Entry(version=release.version, content=content.digest, sha256=release.sha256, **fields)
+
+
+def _put(root: Path, path: str, data: bytes) -> None:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
