@@ -1,0 +1,1 @@
+"""The whole circle, from a dropped package to an updated device."""
