@@ -7,6 +7,7 @@ whole while it is open, a package is sent in pieces.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -36,6 +37,7 @@ _FOREVER = "public, max-age=31536000, immutable"
 _BYTES = "application/octet-stream"
 _TYPES = {".json": "application/json", ".html": "text/html"}
 _PIECE = 256 * 1024
+_GRACE = 5.0  # seconds that answers under way have when the server stops
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 
@@ -56,7 +58,7 @@ def app(root: Path, pointer_max_age: int) -> Starlette:
 class Server:
     """An application on an address of its own; connections queue from the moment that it is made."""
 
-    def __init__(self, application: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, application: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, grace: float = _GRACE) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
@@ -70,23 +72,22 @@ class Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,  # who the client is must not be the client's choice
-            timeout_graceful_shutdown=5,
         )
-        self._server = _Uvicorn(config)
+        self._server = _Uvicorn(config, grace)
 
     def run(self) -> None:
         """Serve until `stop` is called or, in the main thread, SIGINT or SIGTERM comes."""
         self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Have `run` return once the answers under way are given, from any thread."""
+        """Have `run` return, from any thread; answers that take longer than `grace` are broken off."""
         self._server.should_exit = True
 
 
 @contextlib.contextmanager
-def running(application: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+def running(application: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, grace: float = _GRACE) -> Iterator[Server]:
     """Serve from another thread for as long as the context lasts."""
-    server = Server(application, host, port)
+    server = Server(application, host, port, grace=grace)
     thread = threading.Thread(target=server.run, name="serve")
     thread.start()
     try:
@@ -97,6 +98,20 @@ def running(application: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Ite
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, grace: float) -> None:
+        super().__init__(config)
+        self._grace = grace
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Break off what takes too long as if the client had gone: whoever downloads resumes later."""
+        timer = asyncio.get_running_loop().call_later(self._grace, self._break_off)
+        await super().shutdown(sockets)
+        timer.cancel()
+
+    def _break_off(self) -> None:
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop at a signal, but do not raise it again: the caller has more than this server to stop."""
@@ -114,9 +129,12 @@ class _Uvicorn(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}; choose another address") from error
+    # connections inherit it; without, the second half of a small answer would wait 40 ms for the first to arrive
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class _Mirror:

@@ -1,0 +1,196 @@
+"""builder/cli.py: the commands as people and scripts use them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from builder import build, cli
+from mirror import content, layout
+from tests.support import sites
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from builder.site import Site
+
+
+@pytest.fixture
+def run(site: Site) -> Callable[..., Result]:
+    """Run `otamirror` on the site under test."""
+
+    def run(*arguments: str, expected: int = 0) -> Result:
+        result = CliRunner().invoke(cli.main, ["--site", str(site.file), *arguments])
+        assert result.exit_code == expected, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def published(site: Site) -> Site:
+    """A site with one release."""
+    sites.drop(site.paths.inbox, sites.package("1.0"))
+    with build.opened(site) as builder:
+        builder.take_inbox()
+    return site
+
+
+@pytest.mark.parametrize(
+    "command", ["init", "up", "build", "pack", "list", "show", "check", "recover", "prune", "host"]
+)
+def test_every_command_explains_itself(command: str) -> None:
+    """Help is there, and needs no site."""
+    assert "Usage: main " in CliRunner().invoke(cli.main, [command, "--help"]).output
+
+
+def test_init_writes_settings_that_can_be_used(tmp_path: Path) -> None:
+    """The new site.toml is complete and valid; a second one is refused and changes nothing."""
+    file = tmp_path / "new" / "site.toml"
+    arguments = ["--site", str(file), "init"]
+
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    written = file.read_bytes()
+    again = CliRunner().invoke(cli.main, arguments)
+
+    assert again.exit_code == 1
+    assert "is there already" in again.output
+    assert file.read_bytes() == written
+    assert CliRunner().invoke(cli.main, ["--site", str(file), "build"]).exit_code == 0
+
+
+def test_a_missing_site_says_what_to_do(tmp_path: Path) -> None:
+    """The first error that a newcomer meets names the command that helps."""
+    result = CliRunner().invoke(cli.main, ["--site", str(tmp_path / "site.toml"), "build"])
+
+    assert result.exit_code == 1
+    assert "otamirror init" in result.output
+
+
+def test_pack_and_build_publish(site: Site, run: Callable[..., Result]) -> None:
+    """What `pack` writes, `build` takes."""
+    file = site.paths.inbox / "app.bin"
+    file.write_bytes(b"program")
+
+    run("pack", str(file), "--package", "app", "--branch", "main", "--version", "1.0", "--depends", "lib=>=1,<2")
+    result = run("build")
+
+    assert "1 published, 0 there already, 0 refused, 0 waiting" in result.output
+    page = site.paths.mirror / layout.max_version("app", "main")
+    assert content.parse(page.read_bytes()).content.dependencies == {"lib": ">=1,<2"}
+
+
+def test_pack_names_every_mistake_at_once(site: Site, run: Callable[..., Result]) -> None:
+    """A publisher mends all of them in one go."""
+    file = site.paths.inbox / "app.bin"
+    file.write_bytes(b"program")
+
+    result = run("pack", str(file), "--package", "a/b", "--branch", "feature/x", "--version", "", expected=1)
+
+    assert "feature-x" in result.output
+    assert all(f"{key}:" in result.output for key in ("package", "branch", "version"))
+
+
+def test_a_refused_drop_makes_build_fail(site: Site, run: Callable[..., Result]) -> None:
+    """Scripts see it by the exit code, people by the reason."""
+    file = sites.drop(site.paths.inbox, sites.package("1.0"))
+    file.write_bytes(b"damaged")
+    sites.drop(site.paths.inbox, sites.package("1.1"), "good.bin")
+    (site.paths.inbox / "lonely").touch()
+
+    result = json.loads(run("build", "--json", expected=1).stdout)
+
+    assert result["published"] == ["app 1.1 on main"]
+    assert [(refusal["drop"], refusal["error"]) for refusal in result["refused"]] == [("app.bin", "hash-mismatch")]
+    assert list(result["waiting"]) == ["lonely"]
+
+
+def test_list_and_show_tell_what_is_published(published: Site, run: Callable[..., Result]) -> None:
+    """For people as a line, for programs as JSON."""
+    (row,) = json.loads(run("list", "--json").stdout)
+    shown = json.loads(run("show", "app", "1.0", "--branch", "main").stdout)
+
+    assert (row["package"], row["branch"], row["version"]) == ("app", "main", "1.0")
+    assert run("list", "app").stdout.startswith("app\tmain\t1.0\t16 B\t")
+    assert run("list", "other").stdout == ""
+    assert shown["content"] == sites.package("1.0").content.fields()
+
+
+def test_show_says_when_there_is_no_such_release(published: Site, run: Callable[..., Result]) -> None:
+    """The error names a command that shows what there is."""
+    assert "otamirror list app" in run("show", "app", "2.0", "--branch", "main", expected=1).output
+
+
+def test_check_fails_on_a_fault_and_names_it(published: Site, run: Callable[..., Result]) -> None:
+    """Cron can rely on the exit code."""
+    assert run("check").stdout == ""
+    path = layout.blob(sites.package("1.0").content.sha256)
+    (published.paths.mirror / path).write_bytes(b"other bytes than before")
+
+    assert run("check", expected=1).stdout == f"changed\t{path}\n"
+    assert json.loads(run("check", "--json", expected=1).stdout) == [{"path": path, "problem": "changed"}]
+
+
+def test_build_from_scratch_mends_the_mirror(published: Site, run: Callable[..., Result]) -> None:
+    """Pages that were lost or damaged come back as they were."""
+    before = sites.read(published.paths.mirror)
+    for path in before:
+        if not path.startswith(layout.BLOBS):
+            (published.paths.mirror / path).write_bytes(b"damaged")
+
+    run("build", "--from-scratch")
+
+    after = sites.read(published.paths.mirror)
+    assert {path: after[path] for path in before} == before
+
+
+def test_build_from_scratch_needs_the_blobs(published: Site, run: Callable[..., Result]) -> None:
+    """Bytes that are lost cannot be rendered; the error says where they may come from."""
+    (published.paths.mirror / layout.blob(sites.package("1.0").content.sha256)).unlink()
+
+    assert "backup" in run("build", "--from-scratch", expected=1).output
+
+
+def test_recover_brings_the_catalogue_back(published: Site, run: Callable[..., Result]) -> None:
+    """The command does all of it, for a damaged catalogue too, which it keeps."""
+    before = sites.read(published.paths.mirror)
+    published.paths.catalogue.write_bytes(b"damaged")
+
+    assert "recover" in run("build", expected=1).output
+    result = run("recover")
+
+    assert "1 releases recovered" in result.output
+    assert published.paths.catalogue.with_name("catalogue.sqlite.damaged").read_bytes() == b"damaged"
+    after = sites.read(published.paths.mirror)
+    assert {path: after[path] for path in before} == before
+
+
+def test_commands_that_read_do_not_make_a_catalogue(site: Site, run: Callable[..., Result]) -> None:
+    """Before the first publish they say so, and leave nothing behind."""
+    assert "nothing was published yet" in run("list", expected=1).output
+    assert not site.paths.catalogue.exists()
+
+
+def test_host_nginx_prints_this_sites_configuration(site: Site, run: Callable[..., Result]) -> None:
+    """The mirror's folder and the site's cache times stand in it."""
+    printed = run("host", "nginx", "--server-name", "ota.example.org").stdout
+
+    assert str(site.paths.mirror) in printed
+    assert "ota.example.org" in printed
+
+
+def test_what_is_published_can_be_read_by_a_web_server(site: Site) -> None:
+    """A careful umask of the operator's does not lock the server's user out."""
+    sites.drop(site.paths.inbox, sites.package("1.0"))
+    command = [sys.executable, "-m", "builder.cli", "--site", str(site.file), "build"]
+
+    subprocess.run(command, check=True, umask=0o077, timeout=60)
+
+    for path in site.paths.mirror.rglob("*"):
+        assert path.stat().st_mode & 0o004, path
