@@ -6,7 +6,7 @@ or the operator of the mirror that the message names, has to act.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mirror.errors import DeviceError
 
@@ -94,9 +94,10 @@ class MirrorRefusesError(DeviceError):
     """
 
     code = "refused-by-mirror"
+    problem: ClassVar[str] = "the server answers {status}; ask the mirror's operator why"
 
     def __init__(self, url: str, status: int) -> None:
-        super().__init__(f"{url}: the server answers {status}; ask the mirror's operator why")
+        super().__init__(f"{url}: {self.problem.format(status=status)}")
         self.url = url
         self.status = status
 
@@ -105,14 +106,7 @@ class NotOnMirrorError(MirrorRefusesError):
     """The mirror does not have what was asked for."""
 
     code = "not-on-mirror"
-
-    def __init__(self, url: str, status: int = 404) -> None:
-        DeviceError.__init__(
-            self,
-            f"{url}: the mirror has nothing there; check the names of package and branch, and the URL of the remote",
-        )
-        self.url = url
-        self.status = status
+    problem = "the mirror has nothing there; check the names of package and branch, and the URL of the remote"
 
 
 class BrokenPromiseError(DeviceError):

@@ -36,7 +36,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 # what passes by itself: too slow, too early, too many requests, sign in to the proxy first
 _PASSING = frozenset({407, 408, 425, 429})
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
+# no more digits than sizes have: thousands of them are an error of their own to int()
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,6 @@ class Fetcher:
         self._pace.begin(self._network.deadline)
         try:
             with self._follow(url, headers) as response:
-                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    raise NetworkError(url, "something on the way encodes the bytes anew")
                 yield response
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise NetworkError(url, _in_words(error)) from error
@@ -201,13 +201,14 @@ def _continued(response: requests.Response, offset: int) -> Body | None:
 
 def _whole(response: requests.Response) -> Body:
     length = response.headers.get("Content-Length", "")
-    return Body(0, int(length) if length.isdecimal() else None, _blocks(response))
+    return Body(0, int(length) if _LENGTH.fullmatch(length) else None, _blocks(response))
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:
-    """Yield bytes as they arrive: what waits to fill a block is lost when the connection breaks."""
-    while block := response.raw.read1(BLOCK, decode_content=False):
-        yield block
+    """Give bytes as they arrive: what waits to fill a block is lost when the connection breaks."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise NetworkError(response.url, "something on the way encodes the bytes anew")
+    return iter(lambda: response.raw.read1(BLOCK, decode_content=False) or b"", b"")
 
 
 def _is_page(response: requests.Response, body: bytearray) -> bool:

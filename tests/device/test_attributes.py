@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from devclient.attributes import Attributes
 from mirror.files import Files
 from tests.support import tools
 from tests.support.faults import CountingCalls
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -106,6 +103,11 @@ def test_owner_mode_and_attributes_come_in_this_order(tmp_path: Path) -> None:
     looks.give(made(tmp_path / "new"), Files(calls))
 
     assert [call.name for call in calls.calls] == ["chown", "chmod", "setxattr"]
+
+
+def test_a_file_system_without_extended_attributes_has_none() -> None:
+    """That it has none is no error."""
+    assert attributes.of(Path("/proc/self/status")).extended == {}
 
 
 @pytest.mark.root

@@ -102,6 +102,12 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
         config.load(tmp_path / "otadevice.toml")
 
 
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """With what the system says about it."""
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        config.load(tmp_path)
+
+
 def test_a_missing_file_names_the_way_to_one(tmp_path: Path) -> None:
     """Who has no settings is told how to get them."""
     with pytest.raises(SettingsError, match="`otadevice init` makes one"):

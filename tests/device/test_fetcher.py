@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import pytest
 from devclient.config import Network
 from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError
 from devclient.fetcher import MAX_REDIRECTS, Fetcher, redirected
+from mirror.errors import DeviceError
 from tests.support.httpd import PORTAL, Fault
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.httpd import Server
 
 JSON = b'{"a":1}\n'
-BLOB = bytes(range(256)) * 1000
+BLOB = random.Random(7).randbytes(256_000)
 
 HASTY = replace(Network(), patience=0.2, minimum_rate=1e6)
 """Settings under which a server that drips is left at once; one that does not, is not."""
@@ -131,6 +134,38 @@ def test_encoded_bytes_are_not_taken(fetcher: Fetcher, server: Server) -> None:
         fetcher.get(f"{server.url}/list.json", limit=100)
 
 
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"HTTP/1.1 \xff\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nx",
+        b"HTTP/1.1 206 OK\r\nContent-Range: bytes 1000-2000/" + b"9" * 5000 + b"\r\n\r\nx",
+        b"HTTP/1.1 206 OK\r\nContent-Range: bytes " + b"9" * 5000 + b"-9/9\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"HTTP/1.1 302 Found\r\nLocation: http://a..b:99999999/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://\xff\xfe/\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b",
+    ],
+    ids=range(14),
+)
+def test_nonsense_is_the_networks_fault(fetcher: Fetcher, server: Server, raw: bytes, offset: int) -> None:
+    """Whatever comes, what is told is an error of ours, or the bytes that came to their end."""
+    server.misbehave("/", Fault(raw=raw))
+
+    for fetch in (lambda: fetcher.get(f"{server.url}/a", limit=10), lambda: read(fetcher, f"{server.url}/a", offset)):
+        with contextlib.suppress(DeviceError):
+            fetch()
+
+    assert len(server.requests) >= 2
+
+
 def test_a_body_that_drips_is_left(hasty: Fetcher, server: Server) -> None:
     """A server that sends byte by byte meets every time limit of a read, and is left all the same."""
     server.misbehave("/", Fault(body=b"{" * 1_000_000, drip=0.01))
@@ -153,6 +188,59 @@ def test_a_stream_that_drips_is_left(hasty: Fetcher, server: Server) -> None:
 
     with pytest.raises(NetworkError, match="too slow"):
         read(hasty, f"{server.url}/blob")
+
+
+def test_a_stream_that_falls_silent_gives_what_came(hasty: Fetcher, server: Server) -> None:
+    """No byte that was received waits for others when the connection is given up."""
+    server.misbehave("/", Fault(hold_after=100_001))
+    came = bytearray()
+
+    def read_all() -> None:
+        with hasty.stream(f"{server.url}/blob") as body:
+            for block in body.blocks:
+                came.extend(block)
+
+    with pytest.raises(NetworkError, match="too slow"):
+        read_all()
+
+    assert came == BLOB[:100_001]
+
+
+class Clock:
+    """A clock that goes on by itself, or by hand."""
+
+    def __init__(self, step: float = 0) -> None:
+        self.now = 0.0
+        self.step = step
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        self.now += self.step
+        return self.now
+
+
+def test_a_small_file_has_a_deadline(server: Server) -> None:
+    """However fast its bytes come, a file that takes longer than the deadline is left."""
+    server.misbehave("/", Fault(body=b"{" * 50_000_000))
+    network = replace(Network(), patience=1e9, deadline=5)
+
+    with Fetcher(network, "otadevice/test", Clock(step=1)) as fetcher, pytest.raises(NetworkError, match="slow"):
+        fetcher.get(f"{server.url}/list.json", limit=100_000_000)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_a_large_file_has_none(server: Server, offset: int) -> None:
+    """Once its head is there, a blob may take as long as it takes."""
+    clock = Clock()
+
+    with (
+        Fetcher(replace(Network(), deadline=5), "otadevice/test", clock) as fetcher,
+        fetcher.stream(f"{server.url}/blob", offset) as body,
+    ):
+        clock.now += 1000
+        came = b"".join(body.blocks)
+
+    assert came == BLOB[offset:]
 
 
 def test_redirects_are_followed(fetcher: Fetcher, server: Server) -> None:

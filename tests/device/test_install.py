@@ -171,11 +171,14 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path, place: Path, fault: Fa
 
 @sweep(installation, ERRORS, wanted=100)
 def test_an_error_leaves_the_old_or_the_new(tmp_path: Path, place: Path, fault: Fault) -> None:
-    """A full or broken disk stops the installation, and never empties the place."""
-    with pytest.raises(OSError, match="space|Input"):
+    """A full or broken disk never empties the place, and what is told to be done is done."""
+    try:
         install.install(blob(tmp_path), place, Files(FaultyCalls(fault)))
+        done = True
+    except OSError:
+        done = False
 
-    assert place.read_bytes() in {OLD, NEW}
+    assert place.read_bytes() in ({NEW} if done else {OLD, NEW})
 
 
 class Onlooker(Calls):

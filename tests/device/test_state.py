@@ -160,6 +160,12 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, text: str | bytes
     assert str(caught.value).startswith(f"{tmp_path}/otadevice.json: ")
 
 
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """With what the system says about it."""
+    with pytest.raises(StateError, match="cannot be read: Is a directory"):
+        state.load(tmp_path)
+
+
 def test_a_missing_file_names_the_way_to_one(tmp_path: Path) -> None:
     """Who has no state file is told how to get one."""
     with pytest.raises(StateError, match="`otadevice init` makes one"):

@@ -200,6 +200,7 @@ class Editing:
         self._keys = keys
 
     def __call__(self, _offer: Offer, have: int) -> None:
+        """Edit it once bytes have come."""
         if have:
             rewrite(self._device, **self._keys)
 
@@ -277,11 +278,12 @@ def test_parts_stay_while_a_mirror_is_away(device: Device) -> None:
 def test_a_yank_is_remembered(device: Device, tree: Path) -> None:
     """What the mirror said against the installed release holds until it is asked again."""
     yank = {"reason": "breaks doors", "replacement": "2.0"}
-    trees.write(tree, Release("1.0", OLD.data, entry={"yanked": yank}))
+    taken_back = Release("1.0", OLD.data, entry={"yanked": yank})
+    trees.write(tree, taken_back)
 
     assert update.run(device)[0].yanked == yank
     assert update.run(replace(device, mirror=lambda _url: Away()))[0].yanked == yank
-    trees.write(tree, NEW)
+    trees.write(tree, taken_back, NEW)
     assert update.run(device)[0].yanked is None
     assert update.run(replace(device, mirror=lambda _url: Away()))[0].yanked is None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,11 +53,6 @@ class Rig:
     def state_file(self) -> Path:
         """Its state file."""
         return self.folder / config.STATE
-
-    @property
-    def parts(self) -> Path:
-        """Where downloads lie."""
-        return self.folder / config.WORK / "parts"
 
     @property
     def opt(self) -> Path:
@@ -147,11 +141,6 @@ def device(folder: Path, tree: Path, files: Files, *, free: int = PLENTY) -> upd
     )
 
 
-def write_state(file: Path, *entries: dict[str, Any], device: str = "door-7") -> None:
+def write_state(file: Path, *entries: dict[str, Any]) -> None:
     """Write a state file as an owner would."""
-    file.write_text(json.dumps({"device": device, "description": "", "package": list(entries)}))
-
-
-def is_root() -> bool:
-    """Tell whether this is root, whom permissions do not stop."""
-    return os.geteuid() == 0
+    file.write_text(json.dumps({"device": "door-7", "description": "", "package": list(entries)}))

@@ -41,6 +41,7 @@ class Fault:
         hold_after: send no more after so many bytes of the body, until the client or the test ends.
         drip: send the body a byte at a time, so many seconds apart.
         drip_head: send a head without end like that.
+        raw: send these bytes, head and all, and close the connection.
     """
 
     status: int | None = None
@@ -52,6 +53,7 @@ class Fault:
     hold_after: int | None = None
     drip: float | None = None
     drip_head: float | None = None
+    raw: bytes | None = None
 
 
 PORTAL = Fault(status=200, body=b"<!DOCTYPE html><title>Sign in</title>", headers={"Content-Type": "text/html"})
@@ -80,10 +82,6 @@ class Server:
     def misbehave(self, prefix: str, fault: Fault, times: int = 1_000_000) -> None:
         """Misbehave on the next requests for paths that begin with `prefix`; what is told first goes first."""
         self._faults.append((prefix, fault, [None] * times))
-
-    def behave(self) -> None:
-        """Do everything right again."""
-        self._faults.clear()
 
     def next_fault(self, path: str) -> Fault:
         """Take the fault for a request."""
@@ -157,6 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, fault: Fault) -> Iterator[bytes]:
         """Send the head, then give the blocks of the body to send."""
+        if fault.raw is not None:
+            self.close_connection = True
+            yield fault.raw
+            return
         whole = self._bytes(fault)
         status, start = self._status(fault, whole)
         body = whole[start:] if status in {200, 206} or fault.body is not None else b""
