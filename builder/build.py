@@ -118,8 +118,8 @@ class Builder:
             MirrorError: a blob is missing or has another size; nothing was written.
         """
         with self._writing():
-            written = self._begin(repair=True).files
             self._check_blobs()
+            written = self._begin(repair=True).files
             with self._progress("rendering", self.catalogue.count()) as advance:
                 for group in _groups(render.everything(Shelves(self.catalogue.connection), advance), _RENDER_GROUP):
                     written += self.store.publish(Pages.of(group), repair=True).files

@@ -3,6 +3,9 @@
 A drop is a pair `NAME.json` + `NAME`, or a folder with `content.json` and one file, complete when both are there
 and closed. It is claimed by rename into the hidden folder `.claimed`, so that a new drop of the same name cannot be
 mixed up with it; a claim that a dead process left is taken up again. Nothing is followed out of the inbox.
+
+The name of a claim tells how far it came: digits alone until it is judged, hidden once it was published, beginning
+with a time once it was refused.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 _CLAIMED = ".claimed"
 _REASON = "reason.json"
+_NAME_BYTES = 8
+_CLAIM = re.compile(rf"[0-9a-f]{{{2 * _NAME_BYTES}}}")
 _LONGEST_NAME = 255  # bytes, on every common file system
 
 
@@ -83,7 +88,7 @@ class Inbox:
     def claim(self, find: Find) -> Drop | Find:
         """Take a complete drop out of everybody's reach; if that cannot be done, tell why it waits."""
         self._own_claims()
-        claim = self._claimed / secrets.token_hex(8)
+        claim = self._claimed / secrets.token_hex(_NAME_BYTES)
         self._files.make_folder(claim, 0o700)
         try:
             for name in find.names:
@@ -99,8 +104,13 @@ class Inbox:
             return []
         resumed = []
         for claim in sorted(self._claimed.iterdir()):
+            if claim.name.startswith("."):  # published; its removal was cut short
+                self._clear(Drop(drops.Find((claim.name,)), claim))
+                continue
             found = list(drops.find(claim, lambda _: True)) if _is_usable(claim) else []
-            if len(found) == 1 and not found[0].waiting:
+            if found and not _CLAIM.fullmatch(claim.name):  # refused; its removal was cut short
+                self._put_away(claim)
+            elif len(found) == 1 and not found[0].waiting:
                 resumed.append(Drop(found[0], claim))
             else:
                 self._give_back(claim)
@@ -134,25 +144,38 @@ class Inbox:
 
     def remove(self, drop: Drop) -> None:
         """Forget a drop that was published."""
-        try:
-            self._files.remove_tree(drop.folder)
-        except PermissionError as error:  # a folder that only its owner may empty
-            self.reject(drop, DropError(f"it was published, but what was dropped cannot be removed: {error.strerror}"))
+        # hidden first: a claim of which half is left would go back into the inbox and wait there for ever
+        done = drop.folder.with_name(f".{drop.folder.name}")
+        self._files.rename(drop.folder, done)
+        self._clear(Drop(drop.found, done))
 
     def reject(self, drop: Drop, error: PublisherError) -> Path:
         """Move a refused drop, whole, to the folder for it, with the reason beside; returns where it is now."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         reason = {**error.as_json(), "refused": now.isoformat(timespec="seconds")}
         data = json.dumps(reason, ensure_ascii=False, indent=2).encode() + b"\n"
-        # hidden until it is beside the refused files: a claim that is taken up again must look as it was
+        # hidden as long as this is a claim: one that is taken up again must look as it was
         self._files.replace(drop.folder / f".{_REASON}", data)
         plain = re.sub(r"[^A-Za-z0-9._+~-]", "_", drop.title)[:100]
-        target = _free(self._rejected, f"{now:%Y%m%dT%H%M%SZ}-{plain}")
-        self._files.rename(drop.folder, target)
-        self._files.rename(target / f".{_REASON}", _free(target, _REASON))
+        refused = _free(self._claimed, f"{now:%Y%m%dT%H%M%SZ}-{plain}")
+        self._files.rename(drop.folder, refused)
+        return self._put_away(refused)
+
+    def _put_away(self, refused: Path) -> Path:
+        """Move what has its reason in it to the folder for what is refused; returns where it is now."""
+        if (refused / f".{_REASON}").exists():
+            self._files.rename(refused / f".{_REASON}", _free(refused, _REASON))
+        target = _free(self._rejected, refused.name)
+        self._files.rename(refused, target)
         self._files.sync_folder(target)
         self._files.sync_folder(self._rejected)
         return target
+
+    def _clear(self, done: Drop) -> None:
+        try:
+            self._files.remove_tree(done.folder)
+        except PermissionError as error:  # a folder that only its owner may empty
+            self.reject(done, DropError(f"it was published, but what was dropped cannot be removed: {error.strerror}"))
 
     def _own_claims(self) -> bool:
         """Make sure that `.claimed` is a real folder; tells whether it was there."""

@@ -76,11 +76,13 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring a catalogue to the current schema, in one transaction each step.
 
     Raises:
-        CatalogueError: it was written by a newer release of otamirror.
+        CatalogueError: it was written by a newer release of otamirror, or cannot be read now.
         NotACatalogueError: it is something else.
     """
     try:
         number = _number(connection)
+    except sqlite3.OperationalError as error:  # locked, or a failing disk: that says nothing about what it is
+        raise CatalogueError(f"it cannot be read: {error}") from error
     except sqlite3.DatabaseError as error:
         raise NotACatalogueError(f"not a catalogue: {error}; `otamirror recover` makes a new one") from error
     if number > len(MIGRATIONS):

@@ -30,7 +30,6 @@ class Shelf:
     Attributes:
         frame: the list's own further keys, `needs` among them.
         entries: its elements of `releases`, rendered, highest version first.
-        ends: the lowest and the highest version in it.
     """
 
     number: int
@@ -38,7 +37,11 @@ class Shelf:
     branch: str
     frame: Mapping[str, Any]
     entries: tuple[str, ...]
-    ends: tuple[str, str]
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The lowest and the highest version in it."""
+        return json.loads(self.entries[-1])["version"], json.loads(self.entries[0])["version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +255,9 @@ class Shelves:
             number,
         )
         rows = self._connection.execute(
-            "SELECT ota.version, release.entry FROM release JOIN ota ON ota.id = release.ota"
-            " WHERE release.segment = ? ORDER BY release.order_key DESC",
-            (number,),
-        ).fetchall()
-        ends = (rows[-1][0], rows[0][0])
-        return Shelf(number, package, branch, json.loads(frame), tuple(entry for _, entry in rows), ends)
+            "SELECT entry FROM release WHERE segment = ? ORDER BY order_key DESC", (number,)
+        )
+        return Shelf(number, package, branch, json.loads(frame), tuple(entry for (entry,) in rows))
 
     def _one(self, statement: str, *values: object) -> Any:
         return self._connection.execute(statement, values).fetchone()

@@ -15,7 +15,7 @@ from builder.stores import Written
 from mirror import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from builder.pages import Page, Pages
@@ -49,11 +49,14 @@ class FolderStore:
 
     def publish(self, pages: Pages, *, repair: bool = False, rewrite: bool = False) -> Written:
         """Write the immutable pages, then the pointers in their order; durable on return."""
-        immutable = [page for page in pages.immutable if self._is_new(page, repair=repair) or rewrite]
-        pointers = [page for page in pages.pointers if rewrite or self._read(page) != page.data]
+        missing = self._missing_folders((*pages.immutable, *pages.pointers))
+        immutable = [page for page in pages.immutable if self._is_new(page, missing, repair=repair) or rewrite]
+        pointers = [page for page in pages.pointers if rewrite or self._read(page, missing) != page.data]
         if not immutable and not pointers:
             return Written()
         with self._staging() as staged:
+            for folder in missing:
+                self._files.make_folder(self._root / folder)
             for page in (*immutable, *pointers):
                 staged[page.path] = self._stage(page)
             self._files.sync_all(self._root)
@@ -94,8 +97,13 @@ class FolderStore:
         except FileNotFoundError:
             return False
 
-    def _is_new(self, page: Page, *, repair: bool) -> bool:
-        present = self._read(page)
+    def _missing_folders(self, pages: Iterable[Page]) -> Collection[str]:
+        """Name the folders of pages that are not there yet, so that nothing is looked for in them."""
+        folders = dict.fromkeys(_folder(page) for page in pages)
+        return dict.fromkeys(folder for folder in folders if not (self._root / folder).is_dir())
+
+    def _is_new(self, page: Page, missing: Collection[str], *, repair: bool) -> bool:
+        present = self._read(page, missing)
         if present is None or present == page.data:
             return present is None
         if not repair:
@@ -106,14 +114,15 @@ class FolderStore:
             )
         return True
 
-    def _read(self, page: Page) -> bytes | None:
+    def _read(self, page: Page, missing: Collection[str]) -> bytes | None:
+        if _folder(page) in missing:
+            return None
         try:
             return (self._root / page.path).read_bytes()
         except FileNotFoundError:
             return None
 
     def _stage(self, page: Page) -> Path:
-        self._files.make_folder((self._root / page.path).parent)
         path = self._spool.path()
         self._files.write(path, page.data)
         return path
@@ -129,3 +138,7 @@ class FolderStore:
             now = max(now, os.lstat(target).st_mtime_ns // _SECOND + 1)
         self._files.set_modified(staged, now * _SECOND)
         self._files.rename(staged, target)
+
+
+def _folder(page: Page) -> str:
+    return page.path.rpartition("/")[0]
