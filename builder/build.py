@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -168,13 +169,15 @@ class Builder:
                     received.append((drop, self._receive(drop)))
                 except PublisherError as error:
                     verdicts.append(self._reject(drop, error))
+                if sum(release.blob.size for _, release in received) >= self.site.publish.group_bytes:
+                    verdicts += self._publish_drops(received)
             return verdicts + self._publish_drops(received)
         finally:
             # whatever ended the pass, a full disk above all: what is still in the spool will be copied again
-            for _, release in received:
-                self._spool.discard(release.blob.path)
+            self._discard(received)
 
-    def _publish_drops(self, received: Sequence[tuple[Drop, Release]]) -> list[Verdict]:
+    def _publish_drops(self, received: list[tuple[Drop, Release]]) -> list[Verdict]:
+        """Publish what was received, and take it out of the list."""
         if not received:
             return []
         verdicts = []
@@ -183,7 +186,13 @@ class Builder:
             verdicts.append(self._reject(drop, verdict.error) if verdict.error else verdict)
             if not verdict.error:
                 self._inbox.remove(drop)
+        self._discard(received)
+        received.clear()
         return verdicts
+
+    def _discard(self, received: Sequence[tuple[Drop, Release]]) -> None:
+        for _, release in received:
+            self._spool.discard(release.blob.path)
 
     def _receive(self, drop: Drop) -> Release:
         submission = self._inbox.receive(drop, self._spool, self.site.limits.package_bytes, self._progress)
@@ -209,7 +218,8 @@ class Builder:
 
     def _check_blobs(self) -> None:
         folder = self.site.paths.mirror / layout.BLOBS
-        sizes = {path.name: path.lstat().st_size for path in folder.iterdir()} if folder.is_dir() else {}
+        with os.scandir(folder) if folder.is_dir() else contextlib.nullcontext(()) as entries:
+            sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
         bad = [sha256 for sha256, size in self.catalogue.blobs() if sizes.get(sha256) != size]
         if bad:
             raise MirrorError(

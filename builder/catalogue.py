@@ -116,7 +116,7 @@ class Catalogue:
     def newest(self, package: str, branch: str, most: int) -> list[Row]:
         """Return the highest `most` releases of one branch, highest first."""
         rows = self.connection.execute(
-            f"{_ROWS} WHERE branch.package = ? AND branch.name = ? ORDER BY release.order_key DESC LIMIT ?",
+            f"{_ROWS} WHERE release.branch = (SELECT id FROM branch WHERE package = ? AND name = ?) ORDER BY release.order_key DESC LIMIT ?",
             (package, branch, most),
         )
         return [Row(*row) for row in rows]

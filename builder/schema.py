@@ -58,8 +58,8 @@ CREATE TABLE release (
     UNIQUE (branch, folded)
 );
 CREATE INDEX release_segment ON release (segment, order_key);
-CREATE INDEX release_offered ON release (branch, order_key) WHERE offered;
-CREATE INDEX release_blob ON release (blob);
+CREATE INDEX release_order ON release (branch, order_key);
+CREATE INDEX release_blob ON release (blob, size);
 CREATE TABLE outbox (
     position INTEGER PRIMARY KEY,
     path TEXT NOT NULL,

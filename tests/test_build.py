@@ -424,3 +424,17 @@ def test_progress_of_a_full_render_counts_releases(full: Site) -> None:
 
     assert told == [("rendering", 204)]
     assert sum(steps) == 204
+
+
+def test_large_drops_are_published_before_more_are_copied(tmp_path: Path) -> None:
+    """A full inbox does not need its size a second time in the spool."""
+    site = sites.make(tmp_path / "site", "[publish]\ngroup_bytes = 30\n")
+    for number in range(6):
+        sites.drop(site.paths.inbox, sites.package(f"1.{number}", data=b"%015d" % number), f"{number}.bin")
+
+    with build.opened(site) as builder:
+        result = builder.take_inbox()
+        publishes = builder.catalogue.publish_number()
+
+    assert [verdict.is_new for verdict in result.verdicts] == [True] * 6
+    assert publishes == 3

@@ -1,0 +1,5 @@
+"""Benchmarks: what publishing and rendering cost, beside another generator of static indexes.
+
+`__main__` runs them. Each is a module with one public function, which returns rows; what it measures runs in a
+process of its own. To add one, write such a function and name it in `__main__.BENCHMARKS`.
+"""

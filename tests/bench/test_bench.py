@@ -1,0 +1,66 @@
+"""The benchmarks run, and write what they promise. How long anything takes is not looked at here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELEASES_A_PACKAGE = 20
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a quick run of all benchmarks writes."""
+    output: Path = tmp_path_factory.mktemp("bench") / "bench.json"
+    command = [sys.executable, "-m", "tests.bench", "--quick", "--output", str(output)]
+    subprocess.run(command, check=True, capture_output=True)
+    result: dict[str, Any] = json.loads(output.read_text())
+    return result
+
+
+def test_a_full_render_writes_each_page_once_and_syncs_a_few_times(found: dict[str, Any]) -> None:
+    """A render into an empty mirror writes a file a release and three a branch, with three syncs a group."""
+    rows = {row["releases"]: row for row in found["render"] if row["program"] == "otamirror, mirror"}
+
+    assert [*rows] == [1_000, 5_000]
+    for releases, row in rows.items():
+        assert row["files"] == releases + 3 * releases // RELEASES_A_PACKAGE
+        assert row["bytes"] > 100 * row["files"]
+        assert 3 <= row["syncs"] < row["files"] / 100
+        assert row["cpu_seconds"] > 0
+        assert row["wall_seconds"] > 0
+        assert row["peak_mb"] > 0
+
+
+def test_pages_for_people_are_counted_by_themselves(found: dict[str, Any]) -> None:
+    """There is a page a package, and the index."""
+    rows = {row["releases"]: row["files"] for row in found["render"] if row["program"] == "otamirror, pages"}
+
+    assert rows == {releases: releases // RELEASES_A_PACKAGE + 1 for releases in (1_000, 5_000)}
+
+
+def test_one_more_release_costs_the_same_counts_in_every_site(found: dict[str, Any]) -> None:
+    """A publish writes four small files beside the blob, with one commit, and lists no folder."""
+    rows = found["publish"]
+
+    assert [row["releases"] for row in rows] == [1_000, 5_000]
+    for row in rows:
+        assert (row["files"], row["commits"], row["listings"]) == (4, 1, 0)
+        assert 0 < row["bytes"] <= 30_000
+        assert 0 < row["syncs"] <= 5
+        assert 0 < row["reads"] <= 4
+        assert row["cpu_ms"] > 0
+        assert row["wall_ms"] > 0
+
+
+def test_the_result_tells_where_it_was_measured(found: dict[str, Any]) -> None:
+    """Figures are of use only with the machine that they are of, and quick ones must not pass for real ones."""
+    assert found["quick"] is True
+    assert found["machine"].keys() == {"python", "system", "cpus"}
