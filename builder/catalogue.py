@@ -116,7 +116,9 @@ class Catalogue:
     def newest(self, package: str, branch: str, most: int) -> list[Row]:
         """Return the highest `most` releases of one branch, highest first."""
         rows = self.connection.execute(
-            f"{_ROWS} WHERE release.branch = (SELECT id FROM branch WHERE package = ? AND name = ?) ORDER BY release.order_key DESC LIMIT ?",
+            # by the branch's number, so that the index gives the order and nothing is sorted
+            f"{_ROWS} WHERE release.branch = (SELECT id FROM branch WHERE package = ? AND name = ?)"
+            " ORDER BY release.order_key DESC LIMIT ?",
             (package, branch, most),
         )
         return [Row(*row) for row in rows]
