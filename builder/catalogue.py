@@ -117,7 +117,7 @@ class Catalogue:
         """Return the highest `most` releases of one branch, highest first."""
         rows = self.connection.execute(
             # by the branch's number, so that the index gives the order and nothing is sorted
-            f"{_ROWS} WHERE release.branch = (SELECT id FROM branch WHERE package = ? AND name = ?)"
+            f"{_ROWS} WHERE release.branch = (SELECT id FROM branch WHERE package = ? AND name = ?)"  # noqa: S608 - our own words
             " ORDER BY release.order_key DESC LIMIT ?",
             (package, branch, most),
         )

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -36,10 +45,23 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 @contextlib.contextmanager
 def progress(label: str, total: int) -> Iterator[Advance]:
     """Show a bar on a terminal while something takes long; elsewhere nothing, the log has its lines."""
+    with _bar(label, total, TaskProgressColumn()) as advance:
+        yield advance
+
+
+@contextlib.contextmanager
+def transfer(label: str, total: int) -> Iterator[Advance]:
+    """Show a bar as `progress` does, for bytes: how many there were, of how many, and how many in a second."""
+    with _bar(label, total, DownloadColumn(), TransferSpeedColumn()) as advance:
+        yield advance
+
+
+@contextlib.contextmanager
+def _bar(label: str, total: int, *amounts: ProgressColumn) -> Iterator[Advance]:
     if not _errors.is_terminal:
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
     with Progress(*columns, console=_errors, transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda amount: bar.advance(task, amount)

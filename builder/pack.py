@@ -42,6 +42,14 @@ class Packed(NamedTuple):
     path: Path
 
 
+class Described(NamedTuple):
+    """The content of a package of `size` bytes."""
+
+    content: Content
+    warnings: tuple[Problem, ...]
+    size: int
+
+
 def pack(
     file: Path,
     fields: Mapping[str, object],
@@ -68,11 +76,35 @@ def pack(
     path = output or file.with_name(f"{file.name}.json")
     _check_package(file)
     _check_output(path, file, overwrite=overwrite)
-    stated, warnings = content.build({**fields, "sha256": _UNKNOWN_YET})
-    packed = dataclasses.replace(stated, sha256=_hash(file, progress))
+    packed, warnings, _ = describe(file, fields, progress)
     _check_output(path, file, overwrite=overwrite)  # again: hashing gigabytes takes minutes
     _write(path, packed.canonical(), files)
     return Packed(packed, warnings, path)
+
+
+def describe(file: Path, fields: Mapping[str, object], progress: Callable[[int], None] = lambda _: None) -> Described:
+    """Make the content of `file`, as `pack` does, without writing it.
+
+    Raises:
+        ContentError: `fields` break a rule; told before the file is hashed.
+        PackError: the file cannot be read.
+    """
+    stated, warnings = content.build({**fields, "sha256": _UNKNOWN_YET})
+    sha256, size = digest(file, progress)
+    return Described(dataclasses.replace(stated, sha256=sha256), warnings, size)
+
+
+def digest(file: Path, progress: Callable[[int], None] = lambda _: None) -> tuple[str, int]:
+    """Return the SHA-256 and the size in bytes of a package.
+
+    Raises:
+        PackError: it cannot be read.
+    """
+    _check_package(file)
+    try:
+        return blobs.digest(file, progress)
+    except OSError as error:
+        raise PackError(file, f"cannot be read: {error.strerror}") from error
 
 
 def _check_package(file: Path) -> None:
@@ -93,14 +125,6 @@ def _check_output(path: Path, file: Path, *, overwrite: bool) -> None:
         raise PackError(path, "is the package itself: choose another output")
     if not overwrite and os.path.lexists(path):
         raise PackError(path, "exists already: remove it, choose another output, or ask to overwrite it")
-
-
-def _hash(file: Path, progress: Callable[[int], None]) -> str:
-    try:
-        sha256, _ = blobs.digest(file, progress)
-    except OSError as error:
-        raise PackError(file, f"cannot be read: {error.strerror}") from error
-    return sha256
 
 
 def _write(path: Path, data: bytes, files: Files) -> None:

@@ -36,21 +36,24 @@ class Paths:
     mirror: Annotated[Path, values.path] = Path("mirror")
     spool: Annotated[Path, values.path] = Path("spool")
     catalogue: Annotated[Path, values.path] = Path("catalogue.sqlite")
+    tokens: Annotated[Path, values.path] = Path("tokens.json")
 
 
 @dataclass(frozen=True)
 class Inbox:
     """How the inbox is watched."""
 
-    scan_seconds: Annotated[int, values.whole(1, 3600)] = 2
+    events: Annotated[str, values.one_of("kernel", "poll", "none")] = "kernel"
+    scan_seconds: Annotated[int, values.whole(1, 3600)] = 60
     settle_seconds: Annotated[int, values.whole(0, 3600)] = 2
 
 
 @dataclass(frozen=True)
 class Publish:
-    """How releases reach the mirror: at most `group` of them in one publish."""
+    """How releases reach the mirror: at most `group` of them, or about `group_bytes`, in one publish."""
 
     group: Annotated[int, values.whole(1, 10_000)] = 256
+    group_bytes: Annotated[int, values.size] = values.GIB
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,23 @@ class Server:
     """Where the embedded web server listens."""
 
     listen: Annotated[values.Address, values.address] = values.LOOPBACK
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Where uploads come in, and how slow their clients may be."""
+
+    listen: Annotated[values.Address, values.address] = values.LOOPBACK
+    min_bytes_per_second: Annotated[int, values.whole(0, values.GIB)] = 1024
+    silence_seconds: Annotated[float, values.seconds(0.1, 3600)] = 30.0
+    header_seconds: Annotated[float, values.seconds(0.1, 3600)] = 10.0
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Where figures are served for those who watch the service; None is nowhere."""
+
+    listen: Annotated[values.Address | None, values.optional_address] = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,8 @@ class Site:
     publish: Publish = Publish()
     cache: Cache = Cache()
     server: Server = Server()
+    receiver: Receiver = Receiver()
+    metrics: Metrics = Metrics()
     limits: Limits = Limits()
 
 
@@ -150,6 +172,8 @@ def _read_table(kind: type, raw: Mapping[str, object], prefix: str, problems: li
 def _assemble(file: Path, given: Mapping[str, Any]) -> Site:
     """Add the defaults, at last those that follow from other keys."""
     tables = {name: kind(**given.get(name, {})) for name, kind in _tables(Site).items()}
+    if "listen" not in given.get("receiver", {}):
+        tables["receiver"] = replace(tables["receiver"], listen=tables["server"].listen)
     site = Site(file, **{**given, **tables, "paths": _placed(file.parent, given.get("paths", {}))})
     listen = site.server.listen
     return site if site.url or not listen.port else replace(site, url=listen.url)

@@ -40,6 +40,16 @@ class Address(NamedTuple):
 LOOPBACK = Address("127.0.0.1", 8080)
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or address can only be that of this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return (mapped or address).is_loopback
+
+
 def whole(least: int, most: int) -> Reader:
     """Make the reader of whole numbers from `least` to `most`."""
 
@@ -58,6 +68,28 @@ def size(value: object) -> int:
     if isinstance(value, bool) or match is None or match[2] not in _UNITS:
         raise ValueError(f'a number of bytes, or a text such as "512 MiB" ({", ".join(filter(None, _UNITS))})')
     return int(match[1]) * _UNITS[match[2]]
+
+
+def seconds(least: float, most: float) -> Reader:
+    """Make the reader of times in seconds, whole or not, from `least` to `most`."""
+
+    def read(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ValueError(f"a number of seconds from {least:g} to {most:g}")
+        return float(value)
+
+    return read
+
+
+def one_of(*words: str) -> Reader:
+    """Make the reader of one of some words."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"one of {', '.join(map(repr, words))}")
+        return value
+
+    return read
 
 
 def title(value: object) -> str:
@@ -80,6 +112,11 @@ def address(value: object) -> Address:
     if match is None or int(match[2]) > 65_535 or not _is_host(match[1]):
         raise ValueError('an address and a port, such as "127.0.0.1:8080" or "[::1]:8080"')
     return Address(match[1].strip("[]"), int(match[2]))
+
+
+def optional_address(value: object) -> Address | None:
+    """Read where a server listens, "" for nowhere."""
+    return None if value == "" else address(value)
 
 
 def url(value: object) -> str:

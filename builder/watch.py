@@ -1,4 +1,4 @@
-"""Watching the inbox: a pass at every interval, until told to stop; no error ends it."""
+"""Watching the inbox: a pass at every ring of the bell and at every interval, until told to stop."""
 
 from __future__ import annotations
 
@@ -16,25 +16,33 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def watch(take: Callable[[], Pass], wait: Callable[[float], bool], interval_seconds: float) -> None:
+def watch(
+    take: Callable[[], Pass], wait: Callable[[float], bool], scan_seconds: float, waiting_seconds: float | None = None
+) -> None:
     """Call `take` until `wait`, given the seconds to the next pass, tells that it is time to stop.
 
-    What waits in the inbox is told once, not at every pass; so is trouble that stays the same.
+    What waits in the inbox is told once, not at every pass; so is trouble that stays the same. Trouble never ends
+    the watch, a fault of the program does.
+
+    Args:
+        take: makes one pass.
+        wait: waits for a hint, so many seconds at most.
+        scan_seconds: between two passes without a hint.
+        waiting_seconds: the same while something in the inbox is not complete.
     """
-    waiting: dict[str, str] = {}
+    told: dict[str, str] = {}
     trouble = ""
     while True:
         try:
-            found = {find.title: find.waiting for find in take().waiting}
-            for title, reason in found.items():
-                if waiting.get(title) != reason:
+            waiting = {find.title: find.waiting for find in take().waiting}
+            for title, reason in waiting.items():
+                if told.get(title) != reason:
                     logger.info("%s waits: %s", title, reason)
-            waiting, trouble = found, ""
+            told, trouble = waiting, ""
         except (OTAError, OSError, sqlite3.Error) as error:
             if str(error) != trouble:
-                logger.error(  # noqa: TRY400 - expected trouble is one line; its traceback tells an operator nothing
-                    "the inbox could not be published, next try in %g s: %s", interval_seconds, error
-                )
+                logger.error("the inbox could not be published, trying again: %s", error)  # noqa: TRY400 - one line
             trouble = str(error)
-        if wait(interval_seconds):
+        soon = told or trouble
+        if wait(min(scan_seconds, waiting_seconds or scan_seconds) if soon else scan_seconds):
             return

@@ -51,11 +51,11 @@ class Content:
 
     def fields(self) -> dict[str, Any]:
         """Return the JSON object, with every known key."""
-        return {key: getattr(self, known.field) for key, known in _KEYS.items()} | dict(self.extra)
+        return {key: getattr(self, known.field) for key, known in KEYS.items()} | dict(self.extra)
 
     def canonical(self) -> bytes:
         """Return the canonical bytes, which the mirror serves."""
-        return canonical.encode(self.fields(), tuple(_KEYS))
+        return canonical.encode(self.fields(), tuple(KEYS))
 
     @property
     def digest(self) -> str:
@@ -109,7 +109,7 @@ def parse(raw: bytes) -> Parsed:
     """
     if len(raw) > MAX_BYTES:
         raise ContentTooLarge(len(raw))
-    lines = [key for key, known in _KEYS.items() if known.lines]
+    lines = [key for key, known in KEYS.items() if known.lines]
     fields, strict = canonical.decode(raw, limit=MAX_BYTES, lines=lines)
     unreadable = strict and not fields
     problems = strict if unreadable else canonical.first(_problems(fields, strict))
@@ -136,18 +136,18 @@ def build(fields: Mapping[str, object]) -> Parsed:
 
 def spelled(**attributes: object) -> dict[str, object]:
     """Return the JSON object of some attributes of a content, spelled as content.json does, for `build`."""
-    return {key: attributes[known.field] for key, known in _KEYS.items() if known.field in attributes}
+    return {key: attributes[known.field] for key, known in KEYS.items() if known.field in attributes}
 
 
 def _content(fields: Mapping[str, Any]) -> Content:
-    known = {known.field: fields[key] for key, known in _KEYS.items() if key in fields}
+    known = {known.field: fields[key] for key, known in KEYS.items() if key in fields}
     known["sha256"] = known["sha256"].lower()
-    return Content(**known, extra={key: value for key, value in fields.items() if key not in _KEYS})
+    return Content(**known, extra={key: value for key, value in fields.items() if key not in KEYS})
 
 
 def _problems(fields: Mapping[str, object], strict: Iterable[Problem]) -> Iterator[Problem]:
     """Yield what breaks the rules of the keys, then what strict reading found besides."""
-    for key, known in _KEYS.items():
+    for key, known in KEYS.items():
         if key not in fields:
             if known.required:
                 yield Problem(key, "is missing", _misspelling(key, fields))
@@ -190,20 +190,20 @@ def _numbers_for_strings(fields: Mapping[str, object]) -> Iterator[Problem]:
     """Yield the problems of numbers that stand where a string must: that they are odd is beside the point."""
     dependencies = fields.get("dependencies")
     ranges = dependencies.items() if isinstance(dependencies, dict) else ()
-    places = [(key, value) for key, value in fields.items() if key in _KEYS]
+    places = [(key, value) for key, value in fields.items() if key in KEYS]
     places += [(canonical.join("dependencies", name), value) for name, value in ranges]
     return (value.problem(path) for path, value in places if isinstance(value, OddNumber))
 
 
 def _warnings(fields: Mapping[str, object]) -> Iterator[Problem]:
-    for key in sorted(fields.keys() - _KEYS.keys()):
-        nearest = _nearest(key, _KEYS)
+    for key in sorted(fields.keys() - KEYS.keys()):
+        nearest = _nearest(key, KEYS)
         hint = f"did you mean {nearest!r}?" if nearest else ""
         yield Problem(canonical.join("", key), "is not known here; it is kept and served as it is", hint)
 
 
 def _misspelling(key: str, fields: Mapping[str, object]) -> str:
-    unknown = islice((name for name in fields if name not in _KEYS), canonical.MAX_PROBLEMS)
+    unknown = islice((name for name in fields if name not in KEYS), canonical.MAX_PROBLEMS)
     nearest = _nearest(key, unknown)
     return f"{canonical.shown(nearest)} stands there, is it that?" if nearest else ""
 
@@ -214,26 +214,30 @@ def _nearest(key: str, others: Iterable[str]) -> str:
     return spelled[nearest[0]] if nearest else ""
 
 
-class _Known(NamedTuple):
-    """A key of the contract: the attribute it becomes, and its rule."""
+class Known(NamedTuple):
+    """A key of the contract: the attribute it becomes, and its rule.
+
+    Attributes:
+        lines: whether newlines and tabs are allowed.
+    """
 
     field: str
     rule: Rule = rules.anything
     required: bool = False
-    lines: bool = False  # newlines and tabs are allowed
+    lines: bool = False
 
 
-# in the order of the canonical form
-_KEYS = {
-    "package": _Known("package", rules.name, required=True),
-    "description": _Known("description", lines=True),
-    "version": _Known("version", rules.version, required=True),
-    "branch": _Known("branch", rules.branch, required=True),
-    "local": _Known("local", rules.local),
-    "remote": _Known("remote", rules.remote),
-    "sha256": _Known("sha256", rules.sha256, required=True),
-    "BeforeUpdate": _Known("before_update", lines=True),
-    "AfterUpdate": _Known("after_update", lines=True),
-    "dependencies": _Known("dependencies"),
-    "restore": _Known("restore", rules.restore),
+KEYS = {
+    "package": Known("package", rules.name, required=True),
+    "description": Known("description", lines=True),
+    "version": Known("version", rules.version, required=True),
+    "branch": Known("branch", rules.branch, required=True),
+    "local": Known("local", rules.local),
+    "remote": Known("remote", rules.remote),
+    "sha256": Known("sha256", rules.sha256, required=True),
+    "BeforeUpdate": Known("before_update", lines=True),
+    "AfterUpdate": Known("after_update", lines=True),
+    "dependencies": Known("dependencies"),
+    "restore": Known("restore", rules.restore),
 }
+"""The keys of content.json, in the order of the canonical form."""

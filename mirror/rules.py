@@ -7,7 +7,7 @@ Which key has which rule, and all that concerns more than one value, is told in 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from mirror import names
@@ -111,3 +111,24 @@ def _is_mirror_url(text: str) -> bool:
     plain = not any(character.isspace() or character in _NOT_IN_URLS for character in text)
     whole = parts.scheme in {"http", "https"} and bool(parts.hostname)
     return plain and whole and valid_port and "@" not in parts.netloc
+
+
+_BLANK = "[ \t]*"
+_COMPARISON = rf"{_BLANK}(?:\*|(?:[<>]=?|[!=]=)?{_BLANK}{names.VERSION}){_BLANK}"
+_IN_URLS = rf"[^\s{re.escape(_NOT_IN_URLS)}]"
+_IN_HOSTS = rf"[^\s@/?#{re.escape(_NOT_IN_URLS)}]"
+
+PATTERNS: Mapping[Rule, str] = {
+    name: names.NAME,
+    branch: rf"(?![0-9A-Fa-f]{{64}}\.){names.NAME}",
+    version: names.VERSION,
+    sha256: "[0-9A-Fa-f]{64}",
+    version_range: rf"{_COMPARISON}(?:,{_COMPARISON})*",
+    local: r"(?:(?:/(?!\.{1,2}(?:/|$))[^/]+)+/?)?",
+    remote: rf"(?:[Hh][Tt][Tt][Pp][Ss]?://(?!:){_IN_HOSTS}+(?:[/?#]{_IN_URLS}*)?)?",
+    restore: r"(?!(?:[^/]*/)*\.\.(?:/|$))(?:(?:[^/]*/)*[^/]+)?",
+}
+"""The rules as regular expressions of the kind that JSON Schema has, for whole texts of one line.
+
+That of `remote` takes a little more than its rule, of which ports and addresses are more than a pattern can judge.
+"""

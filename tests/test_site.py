@@ -95,15 +95,25 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         mirror = "public"
         spool = "/srv/spool"
         catalogue = "../ota.sqlite"
+        tokens = "/etc/ota/tokens.json"
         [inbox]
+        events = "poll"
         scan_seconds = 3600
         settle_seconds = 0
         [publish]
         group = 1
+        group_bytes = "2 KiB"
         [cache]
         pointer_max_age = 0
         [server]
         listen = "[::1]:0"
+        [receiver]
+        listen = "10.0.0.1:8081"
+        min_bytes_per_second = 0
+        silence_seconds = 0.5
+        header_seconds = 3600
+        [metrics]
+        listen = "127.0.0.1:9100"
         [limits]
         package_bytes = 0
     """
@@ -122,11 +132,16 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             mirror=tmp_path / "public",
             spool=Path("/srv/spool"),
             catalogue=tmp_path / "../ota.sqlite",
+            tokens=Path("/etc/ota/tokens.json"),
         ),
-        inbox=site.Inbox(scan_seconds=3600, settle_seconds=0),
-        publish=site.Publish(group=1),
+        inbox=site.Inbox(events="poll", scan_seconds=3600, settle_seconds=0),
+        publish=site.Publish(group=1, group_bytes=2048),
         cache=site.Cache(pointer_max_age=0),
         server=site.Server(listen=Address("::1", 0)),
+        receiver=site.Receiver(
+            listen=Address("10.0.0.1", 8081), min_bytes_per_second=0, silence_seconds=0.5, header_seconds=3600
+        ),
+        metrics=site.Metrics(listen=Address("127.0.0.1", 9100)),
         limits=site.Limits(package_bytes=0),
     )
 
@@ -142,6 +157,7 @@ def test_paths_follow_var(tmp_path: Path) -> None:
         mirror=Path("/srv/ota/mirror"),
         spool=Path("/srv/ota/spool"),
         catalogue=Path("/srv/ota/catalogue.sqlite"),
+        tokens=Path("/srv/ota/tokens.json"),
     )
 
 
@@ -167,6 +183,14 @@ def test_the_url_follows_the_address(tmp_path: Path) -> None:
         "[::1]:84": "http://[::1]:84",
         "builder.example.org:85": "http://builder.example.org:85",
     }
+
+
+def test_the_receiver_shares_the_address_of_the_web_server(tmp_path: Path) -> None:
+    """Unless it has one of its own, moving the web server moves the receiver."""
+    moved = '[server]\nlisten = "[::1]:81"\n'
+
+    assert load(tmp_path, moved).receiver.listen == Address("::1", 81)
+    assert load(tmp_path, moved + '[receiver]\nlisten = "[::1]:82"').receiver.listen == Address("::1", 82)
 
 
 def test_a_url_that_is_not_known_yet_stays_empty(tmp_path: Path) -> None:
@@ -232,6 +256,14 @@ def test_an_unknown_key_is_named_with_the_nearest_known(tmp_path: Path, text: st
         ),
         ('[inbox]\nscan_seconds = "2"', 'inbox.scan_seconds: must be a whole number from 1 to 3600, not "2"'),
         ("[publish]\ngroup = 0", "publish.group: must be a whole number"),
+        (
+            "[receiver]\nsilence_seconds = 0",
+            "receiver.silence_seconds: must be a number of seconds from 0.1 to 3600, not 0",
+        ),
+        ("[receiver]\nheader_seconds = true", "receiver.header_seconds: must be a number of seconds"),
+        ('[receiver]\nheader_seconds = "1"', "receiver.header_seconds: must be a number of seconds"),
+        ("[receiver]\nheader_seconds = nan", "receiver.header_seconds: must be a number of seconds"),
+        ('[metrics]\nlisten = "9100"', "metrics.listen: must be an address and a port"),
         ("[cache]\npointer_max_age = -1", "cache.pointer_max_age: must be a whole number"),
         ('[paths]\nvar = ""', "paths.var: must be a path as text"),
         ('[paths]\nvar = "a\\u0000b"', "paths.var: must be a path as text"),
@@ -282,6 +314,7 @@ def test_a_url_that_paths_cannot_follow_is_refused(tmp_path: Path, url: str) -> 
         ('mirror = "var/inbox"', "paths.inbox: must not be in paths.mirror"),
         ('mirror = "var/x/../inbox/public"', "paths.mirror: must not be in paths.inbox"),
         ('catalogue = "var/mirror/catalogue.sqlite"', "paths.catalogue: must not be in paths.mirror"),
+        ('tokens = "var/mirror/tokens.json"', "paths.tokens: must not be in paths.mirror"),
         ('spool = "var/rejected/spool"', "paths.spool: must not be in paths.rejected"),
     ],
 )
@@ -294,7 +327,7 @@ def test_paths_inside_one_another_are_refused(tmp_path: Path, text: str, problem
 
 def test_a_mirror_as_var_is_refused(tmp_path: Path) -> None:
     """Serving the folder of everything is found before it happens."""
-    assert len(problems(tmp_path, '[paths]\nmirror = "var"')) == 4
+    assert len(problems(tmp_path, '[paths]\nmirror = "var"')) == 5
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

@@ -17,9 +17,6 @@ _PROGRAMS = {"otamirror": "builder.cli", "otadevice": "devclient.cli"}
 _SITE = """\
 [server]
 listen = "127.0.0.1:0"
-
-[inbox]
-scan_seconds = 1
 """
 
 

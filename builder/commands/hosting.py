@@ -1,0 +1,48 @@
+"""Commands that print the configuration of web servers: `host nginx`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from builder import host
+from builder.commands import options
+from builder.tokens import Tokens
+from mirror.files import Files
+
+if TYPE_CHECKING:
+    from builder.site import Site
+
+
+@click.group("host")
+def host_group() -> None:
+    """Print the configuration of a web server for this mirror."""
+
+
+@host_group.command("nginx")
+@click.option("--listen", default="80", show_default=True, help="Address, port or both, as nginx takes them.")
+@click.option("--server-name", default="_", show_default=True)
+@options.pass_site
+def run_host_nginx(site: Site, listen: str, server_name: str) -> None:
+    """Print a configuration for nginx.
+
+    It passes uploads on to the receiver once there is a token (`otamirror token add`).
+
+    \b
+    Example: otamirror host nginx --server-name ota.example.org > /etc/nginx/conf.d/mirror.conf
+    """
+    # without a token, uploads are for this machine alone, and through nginx every client looks like it
+    has_token = Tokens(site.paths.tokens, Files(), time.time).any()
+    text = host.nginx(
+        root=site.paths.mirror,
+        listen=listen,
+        server_name=server_name,
+        pointer_max_age=site.cache.pointer_max_age,
+        receiver=site.receiver.listen if has_token else None,
+    )
+    click.echo(text, nl=False)
+
+
+COMMANDS = (host_group,)

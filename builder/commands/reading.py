@@ -1,0 +1,90 @@
+"""Commands that only read: `list`, `show`, `check`, `schema`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from builder import check, console
+from builder.catalogue import Catalogue
+from builder.commands import options
+from mirror import content, content_schema
+from mirror.errors import OperatorError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from builder.catalogue import Row
+    from builder.site import Site
+
+
+@click.command("list")
+@click.argument("package", required=False)
+@click.option("--branch", help="Only this branch.")
+@options.as_json
+@options.pass_site
+def run_list(site: Site, package: str | None, branch: str | None, *, as_json: bool) -> None:
+    """List releases, the highest version of each branch first."""
+    with _catalogue(site) as catalogue:
+        rows = catalogue.releases(package, branch)
+        if as_json:
+            console.as_json([_fields(row) for row in rows])
+        else:
+            cells = ((r.package, r.branch, r.version, console.size(r.size), r.published, r.blob[:12]) for r in rows)
+            console.table(("package", "branch", "version", "size", "published", "sha256"), cells)
+
+
+@click.command("show")
+@click.argument("package")
+@click.argument("version")
+@click.option("--branch", required=True)
+@options.pass_site
+def run_show(site: Site, package: str, version: str, branch: str) -> None:
+    """Print one release as JSON: its content.json, and what the catalogue knows beside."""
+    with _catalogue(site) as catalogue:
+        row = catalogue.find(package, branch, version)
+    if row is None:
+        advice = f"`otamirror list {package}` shows what there is"
+        raise OperatorError(f"there is no release {package} {version} on {branch}; {advice}")
+    console.as_json(_fields(row) | {"content": content.parse(row.content.encode()).content.fields()})
+
+
+@click.command("check")
+@options.as_json
+@options.pass_site
+def run_check(site: Site, *, as_json: bool) -> None:
+    """Read every byte of the mirror again; files that are missing, extra, changed or truncated are named."""
+    with _catalogue(site) as catalogue:
+        faults = list(check.check(site.paths.mirror, catalogue, console.progress))
+        count = catalogue.count()
+    if as_json:
+        console.as_json([{"path": fault.path, "problem": fault.problem} for fault in faults])
+    else:
+        for fault in faults:
+            click.echo(f"{fault.problem}\t{fault.path}")
+        click.echo(f"{count} releases checked, {len(faults)} faults", err=True)
+    if faults:
+        sys.exit(1)
+
+
+def _catalogue(site: Site) -> AbstractContextManager[Catalogue]:
+    path = site.paths.catalogue
+    if not path.exists():
+        advice = "nothing was published yet, or `otamirror recover` rebuilds it"
+        raise OperatorError(f"there is no catalogue at {path}; {advice}")
+    return Catalogue.open(path)
+
+
+def _fields(row: Row) -> dict[str, object]:
+    return {name: getattr(row, name) for name in ("package", "branch", "version", "blob", "size", "published")}
+
+
+@click.command("schema")
+def run_schema() -> None:
+    """Print the JSON Schema of content.json, for editors and publishers' own tools."""
+    console.as_json(content_schema.schema())
+
+
+COMMANDS = (run_list, run_show, run_check, run_schema)

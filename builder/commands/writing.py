@@ -1,0 +1,85 @@
+"""Commands that write the mirror: `build`, `recover`, `prune`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from builder import build, console, recover
+from builder.commands import options
+from mirror.files import Files
+
+if TYPE_CHECKING:
+    from builder.site import Site
+    from builder.submission import Pass
+
+
+@click.command("build")
+@click.option("--from-scratch", is_flag=True, help="First render the whole mirror again.")
+@options.as_json
+@options.pass_site
+def run_build(site: Site, *, from_scratch: bool, as_json: bool) -> None:
+    """Publish what lies in the inbox, once.
+
+    \b
+    Example: otamirror build
+    """
+    with build.opened(site, progress=console.progress) as builder:
+        rendered = builder.render_all() if from_scratch else 0
+        result = builder.take_inbox()
+        builder.refresh_pages(everything=from_scratch)
+    if as_json:
+        console.as_json(_pass_fields(result) | {"rendered": rendered})
+    else:
+        _print_pass(result)
+    if any(verdict.error for verdict in result.verdicts):
+        sys.exit(1)
+
+
+def _pass_fields(result: Pass) -> dict[str, object]:
+    return {
+        "published": [verdict.title for verdict in result.verdicts if verdict.is_new],
+        "known": [verdict.title for verdict in result.verdicts if not verdict.is_new and not verdict.error],
+        "refused": [{"drop": v.title, **v.error.as_json()} for v in result.verdicts if v.error],
+        "waiting": {find.title: find.waiting for find in result.waiting},
+    }
+
+
+def _print_pass(result: Pass) -> None:
+    refused = sum(verdict.error is not None for verdict in result.verdicts)
+    new = sum(verdict.is_new for verdict in result.verdicts)
+    known = len(result.verdicts) - refused - new
+    click.echo(f"{new} published, {known} there already, {refused} refused, {len(result.waiting)} waiting")
+    for find in result.waiting:
+        click.echo(f"  {find.title} waits: {find.waiting}")
+
+
+@click.command("recover")
+@options.pass_site
+def run_recover(site: Site) -> None:
+    """Rebuild a lost catalogue from the mirror's folder.
+
+    A catalogue that cannot be read is kept beside, with `.damaged` at the end of its name.
+    """
+    if recover.set_aside(site.paths.catalogue, Files()):
+        click.echo(f"kept what could not be read as {site.paths.catalogue}.damaged", err=True)
+    with build.opened(site, progress=console.progress) as builder:
+        count = builder.recover()
+        builder.render_all()
+        builder.refresh_pages(everything=True)
+    click.echo(f"{count} releases recovered")
+
+
+@click.command("prune")
+@click.option("--keep-days", default=30, show_default=True, help="Keep superseded release lists for so long.")
+@options.pass_site
+def run_prune(site: Site, keep_days: int) -> None:
+    """Remove blobs that no release names, and release lists that were superseded long ago."""
+    with build.opened(site) as builder:
+        for path in builder.prune(keep_days):
+            click.echo(path)
+
+
+COMMANDS = (run_build, run_recover, run_prune)
