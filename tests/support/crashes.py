@@ -23,13 +23,20 @@ from builder import build, check
 from builder.catalogue import Catalogue
 from mirror import releases
 from mirror.files import Calls, Files
-from tests.support import readers, sites
+from tests.support import readers, sites, trace
+from tests.support.faults import CountingCalls
+from tests.support.readers import View
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from functools import partial
+    from typing import Any
+
     from builder.site import Site
     from builder.submission import Pass
-    from tests.support.readers import View
+    from tests.support.faults import Call
     from tests.support.sites import Package
+    from tests.support.systemcalls import SystemCall
 
 SCENES = ("empty", "grown")
 
@@ -44,18 +51,56 @@ class Scene:
     """A site with packages in its inbox, the moment before they are built.
 
     Attributes:
-        packages: all that are published once the inbox is, those in it among them.
+        packages: all that are published once the inbox is.
+        dropped: those of them that are in it.
         before: the mirror as readers saw it last.
     """
 
     site: Site
     packages: tuple[Package, ...]
+    dropped: tuple[Package, ...]
     before: View
 
     @property
     def command(self) -> list[str]:
         """The command line that builds it."""
         return command(self.site, "build")
+
+
+class WatchedCalls(CountingCalls):
+    """The real calls, with a reader that looks at the mirror before each of them."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__()
+        self._scene = scene
+        self.seen = scene.before
+
+    def _do(self, name: str, call: partial[Any]) -> Any:
+        self.look()
+        return super()._do(name, call)
+
+    def look(self) -> None:
+        """Let the reader look; what it has seen once has to stay."""
+        view = look(self._scene)
+        view.keeps(self.seen)
+        self.seen = view
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The system calls by which the build of a scene changes files."""
+
+    name: str
+    calls: list[SystemCall]
+
+    def lay(self, folder: Path) -> Scene:
+        """Lay out the scene as it was when the calls were recorded."""
+        return lay(self.name, folder)
+
+
+def record(name: str, folder: Path) -> Recording:
+    """Record the build of a scene in a new folder."""
+    return Recording(name, trace.record(lay(name, folder).command, folder))
 
 
 def command(site: Site, *words: str) -> list[str]:
@@ -66,15 +111,13 @@ def command(site: Site, *words: str) -> list[str]:
 def lay(name: str, folder: Path) -> Scene:
     """Lay out a scene in a new folder."""
     site = sites.make(folder)
-    old = (*_OLD, _LIB) if name == "grown" else ()
-    for path, data in (_grown() if old else {}).items():
+    old, files, before = _grown() if name == "grown" else ((), {}, View({}, {}))
+    for path, data in files.items():
         (site.paths.var / path).parent.mkdir(parents=True, exist_ok=True)
         (site.paths.var / path).write_bytes(data)
-    before = readers.look(site.paths.mirror)
-    assert len(before.versions()) == len(old)
     sites.drop(site.paths.inbox, _DROPPED[0])
     sites.drop_folder(site.paths.inbox, _DROPPED[1], "lib")
-    return Scene(site, (*old, *_DROPPED), before)
+    return Scene(site, (*old, *_DROPPED), _DROPPED, before)
 
 
 def run(site: Site, calls: Calls | None = None) -> Pass:
@@ -89,6 +132,13 @@ def clean_run(name: str, calls: Calls) -> None:
     """Build a scene in a folder of its own, so that its calls can be counted."""
     with tempfile.TemporaryDirectory() as folder:
         run(lay(name, Path(folder, "site")).site, calls)
+
+
+def points(name: str, wanted: Callable[[Call], bool]) -> list[int]:
+    """Find the calls of a clean build of a scene that are as wanted."""
+    counting = CountingCalls()
+    clean_run(name, counting)
+    return [point for point, call in enumerate(counting.calls, 1) if wanted(call)]
 
 
 def look(scene: Scene) -> View:
@@ -119,25 +169,30 @@ def publish_next(scene: Scene) -> None:
 
 def check_settled(site: Site, packages: tuple[Package, ...]) -> None:
     """Check that a site has published exactly `packages`, each once, and has nothing left to do."""
-    wanted = sorted((package.content.package, package.content.branch, package.content.version) for package in packages)
-    assert catalogued(site) == wanted
+    check_published(site, packages)
+    with Catalogue.open(site.paths.catalogue) as catalogue:
+        assert catalogue.stale_packages() == []
+    places = (site.paths.inbox, site.paths.spool, site.paths.rejected)
+    assert [path.name for place in places for path in place.rglob("*")] == [".claimed"]
+
+
+def check_published(site: Site, packages: tuple[Package, ...]) -> None:
+    """Check that catalogue and lists have exactly `packages`, each once, with all that belongs to them."""
+    assert catalogued(site) == named(packages)
     with Catalogue.open(site.paths.catalogue) as catalogue:
         assert list(check.check(site.paths.mirror, catalogue)) == []
-        assert catalogue.stale_packages() == []
-    assert readers.look(site.paths.mirror).versions() == wanted
-    assert left(site) == {"inbox/.claimed"}
+    assert readers.look(site.paths.mirror).versions() == named(packages)
+
+
+def named(packages: tuple[Package, ...]) -> list[tuple[str, str, str]]:
+    """Name the releases of packages as `catalogued` does."""
+    return sorted((package.content.package, package.content.branch, package.content.version) for package in packages)
 
 
 def catalogued(site: Site) -> list[tuple[str, str, str]]:
     """Name every release that the catalogue has."""
     with Catalogue.open(site.paths.catalogue) as catalogue:
         return sorted((row.package, row.branch, row.version) for row in catalogue.releases())
-
-
-def left(site: Site) -> set[str]:
-    """List what lies in inbox, spool and the folder for refused drops."""
-    places = (site.paths.inbox, site.paths.spool, site.paths.rejected)
-    return {os.fspath(path.relative_to(site.paths.var)) for place in places for path in place.rglob("*")}
 
 
 def held_open(site: Site) -> list[str]:
@@ -148,11 +203,13 @@ def held_open(site: Site) -> list[str]:
 
 
 @functools.cache
-def _grown() -> dict[str, bytes]:
-    """Publish what the grown scene has from before; it is done once, as bytes."""
+def _grown() -> tuple[tuple[Package, ...], dict[str, bytes], View]:
+    """Publish what the grown scene has from before: the packages, the files below `var`, and what readers see."""
     with tempfile.TemporaryDirectory() as folder:
         site = sites.make(Path(folder, "site"))
         with build.opened(site) as builder:
             builder.publish([sites.release(package, site.paths.spool / "uploads") for package in (*_OLD, _LIB)])
             builder.refresh_pages()
-        return {path: data for path, data in sites.read(site.paths.var).items() if not path.startswith("spool/")}
+        files = {path: data for path, data in sites.read(site.paths.var).items() if not path.startswith("spool/")}
+        check_published(site, (*_OLD, _LIB))
+        return (*_OLD, _LIB), files, readers.look(site.paths.mirror)

@@ -10,6 +10,7 @@ for. Neither knows what was published; both raise `BrokenError` for what no clie
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     Branch = tuple[str, str]
 
 _LINK = re.compile(rb'href="((?!data:|https?:|#)[^"]+)"')
+
+
+# one test after another looks at the same releases
+_content = functools.lru_cache(1024)(lambda data: content.parse(data).content)
+_list = functools.lru_cache(64)(releases.parse)
 
 
 class BrokenError(AssertionError):
@@ -107,17 +113,17 @@ def _require_bytes(files: Mapping[str, bytes], source: str, path: str, sha256: s
 
 
 def _judge_content(files: Mapping[str, bytes], path: str) -> None:
-    found = content.parse(files[path]).content
+    found = _content(files[path])
     require(path == layout.get_version(found.package, found.branch, found.version), f"{path} is of another release")
     _require_bytes(files, path, layout.blob(found.sha256), found.sha256)
 
 
 def _judge_max_version(files: Mapping[str, bytes], path: str) -> None:
-    found = content.parse(files[path]).content
+    found = _content(files[path])
     require(path == layout.max_version(found.package, found.branch), f"{path} is of another branch")
     release = layout.get_version(found.package, found.branch, found.version)
     _require_bytes(files, path, release, canonical.digest(files[path]))
-    newest = releases.parse(files[layout.release_list(found.package, found.branch)])
+    newest = _list(files[layout.release_list(found.package, found.branch)])
     # the list is replaced first, so its first release may be higher
     require(found.version in [entry.version for entry in newest.releases], f"{path} is not listed")
 
@@ -125,7 +131,7 @@ def _judge_max_version(files: Mapping[str, bytes], path: str) -> None:
 def _judge_list(files: Mapping[str, bytes], path: str) -> ReleaseList:
     name = layout.parse_release_list(path)
     require(name is not None, f"{path} is no file of a mirror")
-    newest, sha256 = releases.parse(files[path]), canonical.digest(files[path])
+    newest, sha256 = _list(files[path]), canonical.digest(files[path])
     require(path in _names(newest, sha256), f"{path} has another list's bytes")
     _require_bytes(files, path, layout.hashed_release_list(newest.package, newest.branch, sha256), sha256)
     for leads_to, wanted in leads(newest):
@@ -141,7 +147,7 @@ def _names(newest: ReleaseList, sha256: str) -> tuple[str, str]:
 def _all_releases(files: Mapping[str, bytes], newest: ReleaseList) -> Iterator[Entry]:
     parts = [newest]
     for segment in newest.older:
-        part = releases.parse(files[layout.hashed_release_list(newest.package, newest.branch, segment.sha256)])
+        part = _list(files[layout.hashed_release_list(newest.package, newest.branch, segment.sha256)])
         ends = (part.releases[-1].version, part.releases[0].version, len(part.releases))
         require(ends == (segment.from_version, segment.to_version, segment.count), f"not what is in it: {segment}")
         parts.append(part)

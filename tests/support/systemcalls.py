@@ -77,6 +77,11 @@ class SystemCall:
         """Whether its tracee died in it."""
         return self.result.startswith("?")
 
+    @property
+    def was_injected(self) -> bool:
+        """Whether strace let it fail."""
+        return self.result.endswith("(INJECTED)")
+
     def touches(self, below: Path) -> bool:
         """Tell whether it has to do with `below` or anything in it."""
         return any(path.is_relative_to(below) for path in self.paths)

@@ -14,7 +14,7 @@ import pytest
 from mirror.files import Calls, Files
 from tests.support import systemcalls
 from tests.support.faults import CountingCalls
-from tests.support.trace import MissedError, announced, bypasses, kill_at, of_sqlite, record
+from tests.support.trace import MissedError, announced, bypasses, fail_at, kill_at, of_sqlite, record
 
 if TYPE_CHECKING:
     from tests.support.systemcalls import SystemCall
@@ -126,6 +126,35 @@ def test_a_kill_comes_before_the_call(folder: Path) -> None:
         done = kill_at(command, call, folder)
         assert done.returncode == -9
         assert sorted(path.name for path in folder.iterdir()) == there
+
+
+def test_a_failure_hits_one_call_and_the_program_goes_on(folder: Path) -> None:
+    """The call reports the error and is not made; those before and after it are."""
+    text = """
+        for name in "abc":
+            try: os.mkdir(folder / name)
+            except OSError as error: print(error.strerror)
+    """
+    command = program(folder, text)
+    calls = record(command, folder)
+    for left in folder.iterdir():
+        left.rmdir()
+
+    done = fail_at(command, calls[1], "ENOSPC", folder)
+
+    assert (done.returncode, done.stdout) == (0, "No space left on device\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "c"]
+
+
+def test_a_failure_that_missed_is_told(folder: Path, tmp_path: Path) -> None:
+    """A program that does not reach the call, or reaches it elsewhere, does not count as failed."""
+    command = program(folder, FOUR_STEPS)
+    calls = record(command, folder)
+    for wrong, below in ((dataclasses.replace(calls[0], nth=9), folder), (calls[0], tmp_path / "elsewhere")):
+        for left in folder.iterdir():
+            left.rmdir()
+        with pytest.raises(MissedError, match=str(wrong)):
+            fail_at(command, wrong, "EIO", below)
 
 
 def test_a_kill_that_missed_is_told(folder: Path, tmp_path: Path) -> None:

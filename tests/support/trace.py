@@ -1,4 +1,4 @@
-"""Faults from outside: any program is watched, or killed, at the system calls that change files.
+"""Faults from outside: any program is watched, killed or failed at the system calls that change files.
 
     for call in record(command, folder):
         prepare(folder)
@@ -64,6 +64,20 @@ def kill_at(command: Sequence[str], call: SystemCall, below: Path) -> Done:
     last = next((made for made in calls if made.name == call.name and made.was_cut_off), None)
     if last is None or (last.tracee, last.nth) != (call.tracee, call.nth) or not last.touches(below.resolve()):
         raise MissedError(f"wanted {call} in {call.arguments}, got {last}: {done.stdout}{done.stderr}")
+    return done
+
+
+def fail_at(command: Sequence[str], call: SystemCall, error: str, below: Path) -> Done:
+    """Run a command to which a recorded call reports an error, as ENOSPC, without being made; it happens once.
+
+    Raises:
+        MissedError: another call than the recorded one failed, or none.
+    """
+    calls, done = _strace(command, ["-e", f"inject={call.name}:error={error}:when={call.nth}"])
+    failed = [made for made in calls if made.was_injected]
+    places = [(made.tracee, made.name, made.nth) for made in failed]
+    if places != [(call.tracee, call.name, call.nth)] or not failed[0].touches(below.resolve()):
+        raise MissedError(f"wanted {call} in {call.arguments}, got {failed}: {done.stdout}{done.stderr}")
     return done
 
 
