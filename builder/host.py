@@ -18,6 +18,8 @@ from mirror.errors import OperatorError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from builder.values import Address
+
 # What names and versions hold besides letters and digits, and so all that may arrive percent-encoded.
 _PUNCTUATION = "+-._~"
 # Package, branch and version of 128 characters each, of which the first is a letter or a digit.
@@ -46,16 +48,28 @@ class HostError(OperatorError):
     code = "host"
 
 
-def nginx(*, root: Path, listen: str = "80", server_name: str = "_", pointer_max_age: int = 60) -> str:
+def nginx(
+    *,
+    root: Path,
+    listen: str = "80",
+    server_name: str = "_",
+    pointer_max_age: int = 60,
+    receiver: Address | None = None,
+) -> str:
     """Render an nginx configuration for the mirror in `root`, a file for /etc/nginx/conf.d/.
 
-    `listen` is what stands after nginx's own `listen`; `pointer_max_age` is in seconds.
+    `listen` is what stands after nginx's own `listen`; `pointer_max_age` is in seconds. Uploads are passed to
+    `receiver`; without one, there are none.
 
     Raises:
         HostError: a value would be misunderstood by nginx.
     """
     if pointer_max_age < 0:
         raise HostError(f"caches cannot keep an answer for {pointer_max_age} seconds")
+    if receiver and not receiver.port:
+        raise HostError(
+            "uploads cannot be passed to port 0: set `receiver.listen` in site.toml to an address with a port"
+        )
     codes = [f"{ord(character):02X}" for character in _PUNCTUATION]
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         root=_quoted(root),
@@ -74,6 +88,7 @@ def nginx(*, root: Path, listen: str = "80", server_name: str = "_", pointer_max
         sha256=names.SHA256,
         segment="[0-9A-Za-z][0-9A-Za-z.+~_-]*",
         immutable=_IMMUTABLE,
+        receiver=receiver.url if receiver else "",
     )
 
 

@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from builder import addresses, conditions
+from builder.connection import limited
 from mirror import layout
 from mirror.errors import OperatorError
 
@@ -38,6 +39,7 @@ _BYTES = "application/octet-stream"
 _TYPES = {".json": "application/json", ".html": "text/html"}
 _PIECE = 256 * 1024
 _GRACE = 5.0  # seconds that answers under way have when the server stops
+_HEADER_SECONDS = 10.0
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 
@@ -56,16 +58,27 @@ def app(root: Path, pointer_max_age: int) -> Starlette:
 
 
 class Server:
-    """An application on an address of its own; connections queue from the moment that it is made."""
+    """An application on an address of its own; connections queue from the moment that it is made.
 
-    def __init__(self, application: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, grace: float = _GRACE) -> None:
+    The headers of a request may take `header_seconds`.
+    """
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        grace: float = _GRACE,
+        header_seconds: float = _HEADER_SECONDS,
+    ) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
         config = uvicorn.Config(
             application,
             loop="asyncio",
-            http="h11",
+            http=limited(header_seconds),
             ws="none",
             log_config=None,
             log_level="error",  # what clients get wrong is not for the operator to read
@@ -85,9 +98,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(application: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, grace: float = _GRACE) -> Iterator[Server]:
+def running(
+    application: ASGIApp,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    grace: float = _GRACE,
+    header_seconds: float = _HEADER_SECONDS,
+) -> Iterator[Server]:
     """Serve from another thread for as long as the context lasts."""
-    server = Server(application, host, port, grace=grace)
+    server = Server(application, host, port, grace=grace, header_seconds=header_seconds)
     thread = threading.Thread(target=server.run, name="serve")
     thread.start()
     try:

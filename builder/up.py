@@ -1,4 +1,4 @@
-"""The whole site in one process: the web server runs in a thread, the inbox is watched in the main one."""
+"""The whole site in one process: web server and receiver have threads, the inbox is watched in the main one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import dataclasses
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from builder import build, serve
+from builder import build, hints, receive, serve
+from builder.bell import Bell
 from builder.watch import watch
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_POLL_SECONDS = 2
 _NEXT = """\
 The mirror of {name} is at {url}/
 The inbox is {inbox}
@@ -29,6 +30,8 @@ The inbox is {inbox}
 Publish a package:
   {bin}otamirror pack FILE --package app --branch main --version 1.0
   mv FILE FILE.json {inbox}/
+or upload it:
+  curl -X PUT -F content=@FILE.json -F file=@FILE {uploads}/update
 
 Update a device from it:
   {bin}otadevice init --device my-device --remote {url} --allow "$PWD"
@@ -41,15 +44,11 @@ Ctrl-C stops it; everything is kept in {var}
 
 def up(site: Site) -> None:
     """Run until SIGINT or SIGTERM; a pass over the inbox that is under way ends first."""
-    stop = threading.Event()
+    bell = Bell()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    application = serve.app(site.paths.mirror, site.cache.pointer_max_age)
-    listen = site.server.listen
+        signal.signal(number, lambda *_: bell.stop())
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(serve.running(application, listen.host, listen.port))
-        if listen.port == 0:  # only now it is known where the mirror is
-            site = dataclasses.replace(site, url=server.url)
+        site = _serve(site, bell, stack)
         builder = stack.enter_context(build.opened(site))
         click.echo(_next(site))
 
@@ -58,12 +57,31 @@ def up(site: Site) -> None:
             builder.refresh_pages()
             return result
 
-        watch(take, stop.wait, site.inbox.scan_seconds)
+        if site.inbox.events != "none":
+            poll_seconds = _POLL_SECONDS if site.inbox.events == "poll" else None
+            stack.enter_context(hints.watching(site.paths.inbox, bell.ring, poll_seconds=poll_seconds))
+        watch(take, bell.wait, site.inbox.scan_seconds, max(1, site.inbox.settle_seconds))
     logger.info("stopped")
+
+
+def _serve(site: Site, bell: Bell, stack: contextlib.ExitStack) -> Site:
+    """Start web server and receiver; returns the site with the ports that they have."""
+    listen, separate = site.server.listen, site.receiver.listen != site.server.listen
+    application = serve.app(site.paths.mirror, site.cache.pointer_max_age)
+    receiver = stack.enter_context(receive.receiving(site, bell.ring))
+    if separate:
+        stack.enter_context(receive.listening(site, receiver))
+    else:
+        receive.share(site, receiver, application)
+    server = stack.enter_context(serve.running(application, *listen, header_seconds=site.receiver.header_seconds))
+    stack.callback(receiver.stop, receive.GRACE)
+    listen = listen._replace(port=server.port)
+    site = dataclasses.replace(site, url=site.url or listen.url)
+    return site if separate else dataclasses.replace(site, receiver=dataclasses.replace(site.receiver, listen=listen))
 
 
 def _next(site: Site) -> str:
     command = Path(sys.argv[0])
     folder = f"{command.parent}/" if command.name == "otamirror" else ""
-    paths = site.paths
-    return _NEXT.format(name=site.name, url=site.url, inbox=paths.inbox, var=paths.var, bin=folder)
+    paths, uploads = site.paths, site.receiver.listen.url
+    return _NEXT.format(name=site.name, url=site.url, uploads=uploads, inbox=paths.inbox, var=paths.var, bin=folder)

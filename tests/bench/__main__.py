@@ -18,6 +18,7 @@ from rich.table import Table
 from tests.bench.publishing import publish
 from tests.bench.rendering import render
 from tests.bench.sites import Ground
+from tests.bench.uploading import upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 BENCHMARKS: dict[str, Callable[[Ground], Iterable[Any]]] = {
     "render": render,
     "publish": publish,
+    "upload": upload,
 }
 
 _QUICK = (1_000, 5_000)
@@ -33,16 +35,16 @@ _console = Console(width=max(120, Console().width))
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Only 1,000 and 5,000 releases: shows that it works, not what it costs.")
+@click.option("--quick", is_flag=True, help="Only small sites and packages: shows that it works, not what it costs.")
 @click.option("--only", type=click.Choice([*BENCHMARKS]), help="Run this one alone.")
 @click.option("--output", type=click.Path(path_type=Path), default="bench.json", show_default=True)
 def main(output: Path, only: str | None, *, quick: bool) -> None:
-    """Measure what publishing and rendering cost."""
+    """Measure what rendering, publishing and receiving cost."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="otamirror-bench-") as folder:
         ground = Ground(Path(folder))
         if quick:
-            ground = dataclasses.replace(ground, rendered=_QUICK, published=_QUICK, rounds=5)
+            ground = dataclasses.replace(ground, rendered=_QUICK, published=_QUICK, rounds=5, uploaded_mib=16)
         for name in [only] if only else BENCHMARKS:
             _console.print(f"measuring {name} ...")
             found[name] = [dataclasses.asdict(row) for row in BENCHMARKS[name](ground)]

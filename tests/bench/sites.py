@@ -36,12 +36,14 @@ class Ground:
         rendered: the sizes, in releases, of the sites that are rendered whole.
         published: the sizes of the sites into which single releases are published.
         rounds: how many releases are published into each.
+        uploaded_mib: the size of the package that is uploaded.
     """
 
     folder: Path
     rendered: tuple[int, ...] = (10_000, 100_000)
     published: tuple[int, ...] = (1_000, 10_000, 100_000)
     rounds: int = 200
+    uploaded_mib: int = 2048
 
     def site(self, releases: int) -> Path:
         """Return the folder of a site of so many releases, made when it is first asked for."""

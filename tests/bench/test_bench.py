@@ -60,6 +60,17 @@ def test_one_more_release_costs_the_same_counts_in_every_site(found: dict[str, A
         assert row["wall_ms"] > 0
 
 
+def test_an_upload_is_measured_beside_hashing_and_storing(found: dict[str, Any]) -> None:
+    """The same package is hashed, received and stored, and each is told as a share of the first."""
+    rows = found["upload"]
+
+    assert [row["program"] for row in rows] == ["hashlib", "otamirror", "nginx, DAV"]
+    assert rows[0]["cpu_share"] == 1
+    for row in rows:
+        assert row["mib"] == 16
+        assert row["wall_seconds"] > 0
+
+
 def test_the_result_tells_where_it_was_measured(found: dict[str, Any]) -> None:
     """Figures are of use only with the machine that they are of, and quick ones must not pass for real ones."""
     assert found["quick"] is True

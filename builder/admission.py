@@ -1,0 +1,127 @@
+"""What is refused before any of a body is read: by method, headers, token and client (contract, section 5)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import multipart
+
+from builder.refusals import (
+    DiskFullError,
+    ExpectationError,
+    ForbiddenError,
+    FormError,
+    FramingError,
+    LengthError,
+    MediaTypeError,
+    MethodError,
+    too_large,
+)
+from builder.upload import OVERHEAD
+from builder.values import is_loopback
+from mirror.content import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.datastructures import Headers
+    from starlette.requests import Request
+
+    from builder.grants import Grant
+    from builder.tokens import Tokens
+
+_FORM = "multipart/form-data"
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, section 5.1.1
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::[0-9]*)?")
+_HOW = "make one with `otamirror token add`, and every upload needs it"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request whose body may come.
+
+    Attributes:
+        boundary: of the parts of its body.
+        grant: what its token allows; None on a mirror without tokens.
+    """
+
+    boundary: str
+    grant: Grant | None
+
+    def check(self, package: str, branch: str) -> None:
+        """Refuse what the token does not allow.
+
+        Raises:
+            ForbiddenError: naming the package.
+        """
+        if self.grant is not None and not self.grant.allows(package, branch):
+            raise ForbiddenError(
+                f"the token {self.grant.name} does not allow to publish {package} on {branch}; "
+                "ask the mirror's operator for one that does"
+            )
+
+
+def admit(request: Request, tokens: Tokens, most_bytes: int, free_bytes: Callable[[], int]) -> Admission:
+    """Judge everything but the body of a request.
+
+    Raises:
+        PublisherError: why it is refused.
+        DiskFullError: what it announces has no room.
+    """
+    headers = request.headers
+    if request.method != "PUT":
+        raise MethodError(f"{request.method} does nothing here; upload with PUT")
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise FramingError("the request has both Content-Length and Transfer-Encoding; send one of them")
+    grant = _grant(request, tokens)
+    if any(expected.lower() != "100-continue" for expected in _listed(headers, "expect")):
+        raise ExpectationError("the only Expect that is understood is 100-continue")
+    if any(encoding.lower() != "identity" for encoding in _listed(headers, "content-encoding")):
+        raise MediaTypeError("a body with a Content-Encoding is not taken; send it as it is")
+    boundary = _boundary(headers)
+    _check_length(headers, most_bytes, free_bytes)
+    return Admission(boundary, grant)
+
+
+def _grant(request: Request, tokens: Tokens) -> Grant | None:
+    if tokens.any():
+        given = request.headers.getlist("authorization")
+        return tokens.check(", ".join(given) if given else None)
+    if request.client is None or not is_loopback(request.client.host):
+        raise ForbiddenError(f"this mirror has no tokens, so only its own machine may upload. Operator: {_HOW}")
+    if any(name in {"forwarded", "via"} or name.startswith("x-forwarded-") for name in request.headers):
+        raise ForbiddenError(f"this mirror has no tokens, so nothing may come through a proxy. Operator: {_HOW}")
+    host = _HOST.fullmatch(request.headers.get("host", ""))
+    if host is None or not is_loopback(host["host"].strip("[]")):
+        raise ForbiddenError(f"this mirror has no tokens, so uploads go to localhost only. Operator: {_HOW}")
+    return None
+
+
+def _boundary(headers: Headers) -> str:
+    given = headers.getlist("content-type")
+    kind, options = multipart.parse_options_header(given[0]) if len(given) == 1 else ("", {})
+    if kind != _FORM:
+        raise MediaTypeError(f"the body has to be {_FORM}, with the parts content and file")
+    boundary = options.get("boundary", "")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise FormError("the Content-Type has no valid boundary: 1 to 70 characters that RFC 2046 allows")
+    return str(boundary)
+
+
+def _check_length(headers: Headers, most_bytes: int, free_bytes: Callable[[], int]) -> None:
+    if "transfer-encoding" in headers:
+        return
+    if "content-length" not in headers:
+        raise LengthError("the request has neither Content-Length nor Transfer-Encoding: chunked; send one of them")
+    length = int(headers["content-length"])
+    if 0 < most_bytes < length - MAX_BYTES - OVERHEAD:
+        raise too_large(most_bytes)
+    if length > free_bytes():
+        raise DiskFullError
+
+
+def _listed(headers: Headers, name: str) -> list[str]:
+    """Return what a header lists, however often it is there."""
+    return [member.strip() for value in headers.getlist(name) for member in value.split(",")]

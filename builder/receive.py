@@ -1,0 +1,115 @@
+"""Receiving uploads: a receiver with all that it needs, inside `up` or alone behind a web server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import click
+from starlette.applications import Starlette
+
+from builder import build, commit, metrics, serve
+from builder.bell import Bell
+from builder.receiver import PATH, Receiver
+from builder.submission import Pass
+from builder.tokens import Tokens
+from builder.values import is_loopback
+from builder.watch import watch
+from builder.worker import Worker
+from mirror.errors import OperatorError
+from mirror.files import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from builder.commit import Committer
+    from builder.site import Site
+    from builder.values import Address
+
+logger = logging.getLogger(__name__)
+
+GRACE = 2.0  # seconds that an upload under way has when its receiver stops; less than the server's own
+_ADVICE = (
+    "uploads from other machines need a token, and there is none: make one with `otamirror token add`, "
+    "or listen on 127.0.0.1"
+)
+
+
+class OpenDoorError(OperatorError):
+    """A receiver without tokens would listen to other machines."""
+
+    code = "open-door"
+
+
+def receive(site: Site) -> None:
+    """Receive uploads until SIGINT or SIGTERM; what is under way ends first, or is refused."""
+    bell = Bell()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: bell.stop())
+    with contextlib.ExitStack() as stack:
+        builder = stack.enter_context(build.opened(site))
+        receiver = stack.enter_context(receiving(site, bell.ring))
+        server = stack.enter_context(listening(site, receiver))
+        stack.callback(receiver.stop, GRACE)
+        click.echo(f"Uploads come in by PUT {server.url}{PATH}. Ctrl-C stops it.")
+
+        def tidy() -> Pass:
+            builder.finish()
+            builder.refresh_pages()
+            return Pass()
+
+        watch(tidy, bell.wait, site.inbox.scan_seconds)
+    logger.info("stopped")
+
+
+@contextlib.contextmanager
+def receiving(site: Site, published: Callable[[], None], files: Files | None = None) -> Iterator[Receiver]:
+    """Make a receiver and what it works with; `published` is called after every publish, from another thread."""
+    files, figures = files or Files(), metrics.Metrics()
+    with contextlib.ExitStack() as stack:
+        committer = stack.enter_context(commit.opened(site, files, Worker("commit"), figures, published))
+        disk = stack.enter_context(ThreadPoolExecutor(thread_name_prefix="upload"))
+        if site.metrics.listen:
+            watched = metrics.app(figures, lambda: _trouble(committer))
+            stack.enter_context(serve.running(watched, *site.metrics.listen))
+        yield Receiver(site, committer, _tokens(site), files, disk, figures)
+
+
+@contextlib.contextmanager
+def listening(site: Site, receiver: Receiver) -> Iterator[serve.Server]:
+    """Have a receiver answer on an address of its own.
+
+    Raises:
+        OpenDoorError: other machines would reach it, and there is no token.
+    """
+    listen = site.receiver.listen
+    if _is_open_door(site, listen):
+        raise OpenDoorError(f"the receiver does not listen on {listen}: {_ADVICE}")
+    application = Starlette()
+    receiver.add_to(application)
+    with serve.running(application, *listen, header_seconds=site.receiver.header_seconds) as server:
+        yield server
+
+
+def share(site: Site, receiver: Receiver, application: Starlette) -> None:
+    """Have a receiver answer beside the mirror, on the address of the web server."""
+    if _is_open_door(site, site.server.listen):
+        logger.warning("uploads are taken from this machine only: %s", _ADVICE)
+    receiver.add_to(application)
+
+
+def _is_open_door(site: Site, listen: Address) -> bool:
+    return not is_loopback(listen.host) and not _tokens(site).any()
+
+
+def _tokens(site: Site) -> Tokens:
+    return Tokens(site.paths.tokens, Files(), time.time)
+
+
+def _trouble(committer: Committer) -> str:
+    """Tell why uploads cannot be published at this moment."""
+    return committer.trouble if committer.free_bytes() else "the disk is full"

@@ -1,0 +1,192 @@
+"""The receiver: `PUT /update`, from a request to a release on the mirror (contract, section 5).
+
+    admit -> Upload -> Submission -> verify -> Release -> commit -> 200
+
+200 is said when the release is durable and visible. Whatever is refused leaves nothing behind, and gets an answer
+that says why; a body that is not wanted is not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match
+
+from builder import addresses, refusals
+from builder.admission import admit
+from builder.body import Body
+from builder.refusals import FaultError, UnavailableError
+from builder.upload import Upload
+from builder.verify import verify
+from mirror import content
+from mirror.errors import PublisherError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
+
+    from starlette.applications import Starlette
+    from starlette.types import Receive, Scope, Send
+
+    from builder.admission import Admission
+    from builder.commit import Committer, Outcome
+    from builder.metrics import Metrics
+    from builder.site import Site
+    from builder.submission import Release
+    from builder.tokens import Tokens
+    from mirror.errors import OTAError
+    from mirror.files import Files
+
+logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+PATH = "/update"
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Receiver:
+    """An ASGI application that takes uploads, whatever their path."""
+
+    def __init__(
+        self, site: Site, committer: Committer, tokens: Tokens, files: Files, disk: Executor, metrics: Metrics
+    ) -> None:
+        self._site = site
+        self._committer = committer
+        self._tokens = tokens
+        self._files = files
+        self._disk = disk
+        self._metrics = metrics
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_stopped = False
+
+    def add_to(self, application: Starlette) -> None:
+        """Have an application answer `/update` by this receiver."""
+        application.router.routes.append(_Route(self))
+
+    def stop(self, grace: float) -> None:
+        """Refuse what comes from now on, and what is not done in `grace` seconds; from any thread."""
+        self._is_stopped = True
+        for task in tuple(self._tasks):
+            loop = task.get_loop()
+            loop.call_soon_threadsafe(partial(loop.call_later, grace, task.cancel))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = Body(receive, self._site.receiver)
+        request = Request(scope)
+        with self._metrics.active.track_inprogress(), self._stoppable():
+            try:
+                response = await self._accept(request, body)
+            except asyncio.CancelledError:  # the server stops
+                response = self._refuse(request, UnavailableError())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+                response = self._refuse(request, error)
+        self._metrics.bytes.inc(body.size)
+        if not body.ended:
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+    async def _accept(self, request: Request, body: Body) -> Response:
+        if self._is_stopped:
+            raise UnavailableError
+        admission = admit(request, self._tokens, self._site.limits.package_bytes, self._committer.free_bytes)
+        release = await self._receive(admission, body)
+        outcome = await asyncio.wrap_future(self._committer.submit(release))
+        if outcome.verdict.error:
+            raise outcome.verdict.error
+        self._metrics.uploads.labels("new" if outcome.verdict.is_new else "known").inc()
+        return JSONResponse(_accepted(release, outcome), headers=_HEADERS)
+
+    async def _receive(self, admission: Admission, body: Body) -> Release:
+        """Take the whole body in; if that fails, nothing of it stays."""
+        upload = Upload(admission.boundary, self._committer.spool, self._files, self._site.limits.package_bytes)
+        try:
+            await self._read(upload, admission, body)
+            return await self._in_thread(lambda: verify(upload.finish(PATH)))
+        except BaseException:
+            await self._in_thread(upload.discard)
+            raise
+
+    async def _read(self, upload: Upload, admission: Admission, body: Body) -> None:
+        is_judged = False
+        while chunk := await body.read():
+            upload.feed(chunk)
+            if not is_judged and (raw := upload.content) is not None:
+                stated = (await self._in_thread(partial(content.parse, raw))).content
+                admission.check(stated.package, stated.branch)
+                is_judged = True
+            if upload.is_worth_writing:
+                await self._in_thread(upload.write)
+
+    async def _in_thread(self, function: Callable[[], _Result]) -> _Result:
+        """Run what waits for the disk, or takes long, where the other connections do not wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, function)
+
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Let `stop` end this request."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("requests are answered in tasks")
+        self._tasks.add(task)
+        try:
+            yield
+        finally:
+            self._tasks.discard(task)
+
+    def _refuse(self, request: Request, error: BaseException) -> Response:
+        told = refusals.of(error)
+        self._metrics.uploads.labels(told.code).inc()
+        client = request.client.host if request.client else "somebody"
+        if isinstance(told, PublisherError | UnavailableError):
+            logger.info("refused an upload from %s: %s: %s", client, told.code, error)
+        else:  # somebody has to act here; what is known needs no traceback
+            logger.error("an upload from %s failed: %s", client, told.code, exc_info=isinstance(told, FaultError))
+        return _refusal(told)
+
+
+class _Route(BaseRoute):
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match the address as it is spelled; no other spelling leads here."""
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        try:
+            return (Match.FULL if addresses.path(scope["raw_path"].decode()) == PATH else Match.NONE), {}
+        except HTTPException:
+            return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await self._receiver(scope, receive, send)
+
+
+def _accepted(release: Release, outcome: Outcome) -> dict[str, object]:
+    accepted = release.content
+    return {
+        "package": accepted.package,
+        "branch": accepted.branch,
+        "version": accepted.version,
+        "sha256": accepted.sha256,
+        "new": outcome.verdict.is_new,
+        "warnings": [warning._asdict() for warning in outcome.warnings],
+    }
+
+
+def _refusal(error: OTAError) -> Response:
+    headers = {**_HEADERS, **refusals.HEADERS.get(error.status_hint, {})}
+    if challenge := getattr(error, "challenge", ""):
+        headers["WWW-Authenticate"] = challenge
+    if error.status_hint == 304:  # has no body, and clients are not used to look for reasons there
+        text = " ".join(str(error).split())
+        return Response(status_code=304, headers={**headers, "X-OTA-Error": text.encode("ascii", "replace").decode()})
+    return JSONResponse(error.as_json(), error.status_hint, headers)

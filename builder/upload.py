@@ -1,0 +1,149 @@
+"""One upload: its two parts, taken from the stream as they come (contract, section 5).
+
+`feed` only parses; `write` and `finish` hash and write, and are for a thread. Memory stays constant, whatever is
+sent: content.json is bounded, the file goes to the spool, and what is neither is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+
+import multipart
+
+from builder.refusals import FormError, too_large
+from builder.submission import Submission
+from mirror.blobs import Blob
+from mirror.content import MAX_BYTES, ContentTooLarge
+
+if TYPE_CHECKING:
+    from builder.spool import Spool
+    from mirror.files import Files, Writer
+
+CONTENT, FILE = "content", "file"
+OVERHEAD = 64 * 1024
+"""How many bytes of a body may be in none of its parts."""
+
+_WORTH_WRITING = 2 * 1024 * 1024
+_MANY_PIECES = 1024
+_FEW_PIECES = 8
+_PLAIN = frozenset({"7bit", "8bit", "binary"})
+
+
+class Upload:
+    """An upload on its way in, its file in the spool; who does not pass it on calls `discard`."""
+
+    def __init__(self, boundary: str, spool: Spool, files: Files, most_bytes: int) -> None:
+        # filenames come in any encoding, and nobody reads them
+        self._parser = multipart.PushMultipartParser(boundary, header_charset="latin-1")
+        self._spool = spool
+        self._files = files
+        self._most_bytes = most_bytes
+        self._part = ""
+        self._ended: set[str] = set()
+        self._outside = 0
+        self._content = bytearray()
+        self._path = spool.path()
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._open = contextlib.ExitStack()
+        self._writer: Writer | None = None
+        self._at_disk = threading.Lock()  # a request that is cancelled leaves its thread behind, at work
+
+    @property
+    def content(self) -> bytes | None:
+        """The content.json, once it is whole."""
+        return bytes(self._content) if CONTENT in self._ended else None
+
+    @property
+    def is_worth_writing(self) -> bool:
+        """Whether so much of the file waits in memory that it should be written."""
+        return self._waiting >= _WORTH_WRITING or len(self._pieces) >= _MANY_PIECES
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes of the body.
+
+        Raises:
+            FormError: they are not those of a form with the parts that there must be.
+            ContentTooLarge: content.json is too large.
+            TooLargeError: the file is.
+        """
+        self._outside += len(data)
+        try:
+            for event in self._parser.parse(data):
+                if isinstance(event, multipart.MultipartSegment):
+                    self._begin(event)
+                elif event is None:
+                    self._ended.add(self._part)
+                else:
+                    self._take(event)
+        except multipart.MultipartError as error:
+            raise FormError(f"the body is not well-formed multipart/form-data: {error}") from error
+        if self._outside > OVERHEAD:
+            raise FormError(f"more than {OVERHEAD} bytes of the body are in none of its parts; send a plain form")
+
+    def write(self) -> None:
+        """Hash and write what came of the file."""
+        with self._at_disk:
+            if self._writer is None:
+                self._writer = self._open.enter_context(self._files.create(self._path))
+            pieces = self._pieces if len(self._pieces) <= _FEW_PIECES else [b"".join(self._pieces)]
+            for piece in pieces:
+                self._sha256.update(piece)
+                self._writer.write(piece)
+            self._pieces, self._waiting = [], 0
+
+    def finish(self, origin: str) -> Submission:
+        """Return what was uploaded, now that the body has ended.
+
+        Raises:
+            FormError: it ended too early, or a part is missing.
+        """
+        try:
+            self._parser.close()
+        except multipart.MultipartError as error:
+            raise FormError("the body ends before its last boundary; send all of it") from error
+        missing = [part for part in (CONTENT, FILE) if part not in self._ended]
+        if missing:
+            raise FormError(f"the part {' and the part '.join(missing)} is missing; an upload has both")
+        self.write()
+        with self._at_disk:
+            self._open.close()
+        return Submission(bytes(self._content), Blob(self._sha256.hexdigest(), self._size, self._path), origin)
+
+    def discard(self) -> None:
+        """Leave nothing in the spool."""
+        with self._at_disk:
+            with contextlib.suppress(OSError):  # whatever closing it reports, it goes
+                self._open.close()
+            self._spool.discard(self._path)
+
+    def _begin(self, segment: multipart.MultipartSegment) -> None:
+        name = segment.name or ""
+        if name not in {CONTENT, FILE}:
+            raise FormError(f"there is a part {name[:80]!r}; an upload has the parts {CONTENT} and {FILE} only")
+        if name in self._ended:
+            raise FormError(f"the part {name} comes twice")
+        encoding = segment.header("Content-Transfer-Encoding", "binary")
+        if encoding.lower() not in _PLAIN:
+            raise FormError(
+                f"the part {name} has a Content-Transfer-Encoding, which forms do not know; send it as it is"
+            )
+        self._part = name
+
+    def _take(self, data: bytes) -> None:
+        self._outside -= len(data)
+        if self._part == CONTENT:
+            self._content += data
+            if len(self._content) > MAX_BYTES:
+                raise ContentTooLarge(len(self._content))
+            return
+        self._pieces.append(data)
+        self._waiting += len(data)
+        self._size += len(data)
+        if 0 < self._most_bytes < self._size:
+            raise too_large(self._most_bytes)

@@ -1,0 +1,52 @@
+"""The description of the receiver: it is current, whole, and what the receiver does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import schemathesis
+from hypothesis import given, settings
+from schemathesis.generation import GenerationMode
+
+from builder import errors, openapi, refusals
+from mirror.errors import OTAError
+
+if TYPE_CHECKING:
+    from tests.receiver.rig import Rig
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "openapi.json"
+
+
+SCHEMA = schemathesis.openapi.from_dict(openapi.description())
+
+
+UPDATE = SCHEMA["/update"]["PUT"]
+
+
+@given(case=UPDATE.as_strategy())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_what_is_described_is_accepted(refusing: Rig, case: schemathesis.Case[Any]) -> None:
+    """An upload that fits the description is judged by its bytes and the mirror alone, with an answer that is in it."""
+    case.call_and_validate(base_url=f"http://127.0.0.1:{refusing.port}")
+
+
+@given(case=UPDATE.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_what_is_not_described_is_refused(refusing: Rig, case: schemathesis.Case[Any]) -> None:
+    """An upload that does not fit the description is refused, with an answer that is in it."""
+    case.call_and_validate(base_url=f"http://127.0.0.1:{refusing.port}")
+
+
+def test_the_reference_is_current() -> None:
+    """docs/openapi.json is what the code says."""
+    assert json.loads(REFERENCE.read_text()) == openapi.description()
+
+
+def test_every_refusal_is_described() -> None:
+    """A status that an error leads to stands in the description."""
+    found = {value for module in (errors, refusals) for value in vars(module).values() if isinstance(value, type)}
+    statuses = {str(each.status_hint) for each in found if issubclass(each, OTAError)}
+
+    assert statuses <= openapi.description()["paths"]["/update"]["put"]["responses"].keys()
