@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from builder import people, prune, recover, render, spool
 from builder.catalogue import Catalogue
-from builder.drops import Find
 from builder.errors import CatalogueError, MirrorError
-from builder.inbox import Drop, Inbox
+from builder.intake.drops import Find, Pass
+from builder.intake.inbox import Drop, Inbox
 from builder.lock import Lock
 from builder.pages import Pages
 from builder.progress import silent
 from builder.publish import Publisher
 from builder.shelf import Shelves
 from builder.stores.folder import FolderStore
-from builder.submission import Pass, Publication, Verdict
+from builder.submission import Publication, Verdict
 from builder.verify import verify
 from mirror import layout
 from mirror.errors import PublisherError

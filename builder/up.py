@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import build, hints, receive, serve
-from builder.bell import Bell
-from builder.watch import watch
+from builder import build
+from builder.intake import hints
+from builder.intake.bell import Bell
+from builder.intake.watch import watch
+from builder.uploads import receive
+from builder.web import serve
 
 if TYPE_CHECKING:
+    from builder.intake.drops import Pass
     from builder.site import Site
-    from builder.submission import Pass
 
 logger = logging.getLogger(__name__)
 

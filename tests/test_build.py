@@ -25,8 +25,8 @@ from tests.support.sites import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from builder.intake.drops import Pass
     from builder.site import Site
-    from builder.submission import Pass
 
 
 def take(site: Site) -> Pass:

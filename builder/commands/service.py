@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import receive, up
 from builder import site as sites
+from builder import up
 from builder.commands import options
+from builder.uploads import receive
 from mirror.errors import OperatorError
 from mirror.files import Files
 

@@ -10,7 +10,8 @@ import schemathesis
 from hypothesis import given, settings
 from schemathesis.generation import GenerationMode
 
-from builder import errors, openapi, refusals
+from builder import errors
+from builder.uploads import openapi, refusals
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from builder import serve
+from builder.web import serve
 from mirror import layout
 from tests.serving import tree
 from tests.serving.wire import exchange
