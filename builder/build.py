@@ -142,7 +142,8 @@ class Builder:
     def refresh_pages(self, *, everything: bool = False) -> Written:
         """Bring the pages for people up to date: those of changed packages, or all."""
         look = people.People(self.site.name, self.site.url)
-        with self._writing():
+        # a lock of its own: nobody's upload waits for pages
+        with Lock(self.site.paths.mirror).held():
             return people.refresh(self.catalogue, self.store, look, everything=everything)
 
     def _begin(self, *, repair: bool = False) -> Written:
@@ -157,7 +158,7 @@ class Builder:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the only process that publishes to this site."""
-        with Lock(self.site.paths.spool).held(_tell_waiting):
+        with Lock(self.site.paths.spool).held():
             yield
 
     def _take(self, drops: Sequence[Drop]) -> list[Verdict]:
@@ -251,7 +252,7 @@ def _log(release: Release, verdict: Verdict) -> None:
 
 
 def _tell_waiting() -> None:
-    logger.info("waiting for another otamirror that is at work on this site")
+    logger.info("waiting for another otamirror that is at work on the inbox")
 
 
 def _groups(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
