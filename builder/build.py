@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from builder import people, prune, recover, render, spool
 from builder.catalogue import Catalogue
-from builder.drops import Find
 from builder.errors import CatalogueError, MirrorError
-from builder.inbox import Drop, Inbox
+from builder.intake.drops import Find, Pass
+from builder.intake.inbox import Drop, Inbox
 from builder.lock import Lock
 from builder.pages import Pages
 from builder.progress import silent
 from builder.publish import Publisher
 from builder.shelf import Shelves
 from builder.stores.folder import FolderStore
-from builder.submission import Pass, Publication, Verdict
+from builder.submission import Publication, Verdict
 from builder.verify import verify
 from mirror import layout
 from mirror.errors import PublisherError
@@ -142,7 +142,8 @@ class Builder:
     def refresh_pages(self, *, everything: bool = False) -> Written:
         """Bring the pages for people up to date: those of changed packages, or all."""
         look = people.People(self.site.name, self.site.url)
-        with self._writing():
+        # a lock of its own: nobody's upload waits for pages
+        with Lock(self.site.paths.mirror).held():
             return people.refresh(self.catalogue, self.store, look, everything=everything)
 
     def _begin(self, *, repair: bool = False) -> Written:
@@ -157,7 +158,7 @@ class Builder:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the only process that publishes to this site."""
-        with Lock(self.site.paths.spool).held(_tell_waiting):
+        with Lock(self.site.paths.spool).held():
             yield
 
     def _take(self, drops: Sequence[Drop]) -> list[Verdict]:
@@ -251,7 +252,7 @@ def _log(release: Release, verdict: Verdict) -> None:
 
 
 def _tell_waiting() -> None:
-    logger.info("waiting for another otamirror that is at work on this site")
+    logger.info("waiting for another otamirror that is at work on the inbox")
 
 
 def _groups(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

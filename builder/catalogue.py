@@ -176,11 +176,12 @@ class Catalogue:
         """Return the packages whose pages for people are older than their releases."""
         return [name for (name,) in self.connection.execute("SELECT name FROM package WHERE stale ORDER BY name")]
 
-    def mark_fresh(self, packages: list[str]) -> None:
-        """Remember that the pages of `packages` are current."""
+    def mark_fresh(self, packages: list[str], number: int) -> None:
+        """Remember that the pages of `packages` show all publishes up to this number."""
         with self.transaction():
             self.connection.executemany(
-                "UPDATE package SET stale = 0 WHERE folded = ?", ((name.lower(),) for name in packages)
+                "UPDATE package SET stale = 0 WHERE folded = ? AND stale <= ?",
+                ((name.lower(), number) for name in packages),
             )
 
 

@@ -102,10 +102,12 @@ class People:
 
 
 def refresh(catalogue: Catalogue, store: Store, people: People, *, everything: bool = False) -> Written:
-    """Bring the pages of changed packages up to date, or all; the caller is the only one who publishes.
+    """Bring the pages of changed packages up to date, or all; one caller at a time, beside whoever publishes.
 
-    Pages count as current once all are durable: after a crash on the way they are rendered again.
+    Pages count as current once all are durable, and only for what was published before: after a crash on the way, or
+    a publish meanwhile, they are rendered again.
     """
+    number = catalogue.publish_number()
     stale = [name for name, *_ in catalogue.packages()] if everything else catalogue.stale_packages()
     if not stale and not catalogue.is_empty():
         return Written()
@@ -115,7 +117,7 @@ def refresh(catalogue: Catalogue, store: Store, people: People, *, everything: b
         written += store.publish(Pages.of(people.package(name, _branches(catalogue, name)) for name in group))
     # the index is last, so that all it leads to is there
     written += store.publish(Pages.of([people.index(list(_packages(catalogue)))]))
-    catalogue.mark_fresh(stale)
+    catalogue.mark_fresh(stale, number)
     return written
 
 

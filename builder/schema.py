@@ -25,7 +25,7 @@ CREATE TABLE ota (
 CREATE TABLE package (
     folded TEXT PRIMARY KEY,
     name TEXT NOT NULL,
-    stale INTEGER NOT NULL  -- its page for people is older than its releases
+    stale INTEGER NOT NULL  -- the publish that its page for people does not show yet; 0: it shows all
 ) WITHOUT ROWID;
 CREATE INDEX package_stale ON package (name) WHERE stale;
 CREATE TABLE branch (

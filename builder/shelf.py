@@ -76,7 +76,9 @@ class Shelves:
         segment = self._segment(branch, key)
         self._insert(branch, segment, key, content, entry)
         self._changed.setdefault(branch, set()).update({segment, *self._split(branch, segment)})
-        self._connection.execute("UPDATE package SET stale = 1 WHERE folded = ?", (content.package.lower(),))
+        self._connection.execute(
+            "UPDATE package SET stale = (SELECT number + 1 FROM publish) WHERE folded = ?", (content.package.lower(),)
+        )
         return True
 
     def restore(

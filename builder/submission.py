@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builder.drops import Find
     from builder.stores import Written
     from mirror.blobs import Blob
     from mirror.canonical import Problem
@@ -61,11 +60,3 @@ class Publication:
 
     verdicts: tuple[Verdict, ...]
     written: Written
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """What one pass over the inbox did, and what it left because it is not complete."""
-
-    verdicts: tuple[Verdict, ...] = ()
-    waiting: tuple[Find, ...] = ()

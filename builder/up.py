@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import build, hints, receive, serve
-from builder.bell import Bell
-from builder.watch import watch
+from builder import build
+from builder.intake import hints
+from builder.intake.bell import Bell
+from builder.intake.watch import watch
+from builder.uploads import receive
+from builder.web import serve
 
 if TYPE_CHECKING:
+    from builder.build import Builder
+    from builder.intake.drops import Pass
     from builder.site import Site
-    from builder.submission import Pass
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +48,41 @@ Ctrl-C stops it; everything is kept in {var}
 
 def up(site: Site) -> None:
     """Run until SIGINT or SIGTERM; a pass over the inbox that is under way ends first."""
-    bell = Bell()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: bell.stop())
+    bell = _stopped_by_signals()
     with contextlib.ExitStack() as stack:
         site = _serve(site, bell, stack)
         builder = stack.enter_context(build.opened(site))
         click.echo(_next(site))
+        _watch_inbox(builder, bell)
 
-        def take() -> Pass:
-            result = builder.take_inbox()
-            builder.refresh_pages()
-            return result
 
-        if site.inbox.events != "none":
-            poll_seconds = _POLL_SECONDS if site.inbox.events == "poll" else None
-            stack.enter_context(hints.watching(site.paths.inbox, bell.ring, poll_seconds=poll_seconds))
-        watch(take, bell.wait, site.inbox.scan_seconds, max(1, site.inbox.settle_seconds))
+def watch_only(site: Site) -> None:
+    """Run until SIGINT or SIGTERM as `up` does, without web server and receiver."""
+    bell = _stopped_by_signals()
+    with build.opened(site) as builder:
+        click.echo(f"Watching {site.paths.inbox}. Ctrl-C stops it.")
+        _watch_inbox(builder, bell)
+
+
+def _stopped_by_signals() -> Bell:
+    bell = Bell()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: bell.stop())
+    return bell
+
+
+def _watch_inbox(builder: Builder, bell: Bell) -> None:
+    def take() -> Pass:
+        result = builder.take_inbox()
+        builder.refresh_pages()
+        return result
+
+    inbox = builder.site.inbox
+    with contextlib.ExitStack() as stack:
+        if inbox.events != "none":
+            poll_seconds = _POLL_SECONDS if inbox.events == "poll" else None
+            stack.enter_context(hints.watching(builder.site.paths.inbox, bell.ring, poll_seconds=poll_seconds))
+        watch(take, bell.wait, inbox.scan_seconds, max(1, inbox.settle_seconds))
     logger.info("stopped")
 
 

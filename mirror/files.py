@@ -93,7 +93,7 @@ class Files:
         Raises:
             FileExistsError: `path` is there already.
         """
-        writer = Writer(self.calls, self.calls.open(path, _NEW_FILE, mode))
+        writer = Writer(self.calls, self.calls.open(path, _NEW_FILE, mode), path)
         try:
             yield writer
             writer.close()
@@ -109,7 +109,7 @@ class Files:
     def append(self, path: Path, mode: int = 0o600) -> Iterator[Writer]:
         """Open a file for writing at its end, making it if need be; it stays on an error."""
         flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        writer = Writer(self.calls, self.calls.open(path, flags, mode))
+        writer = Writer(self.calls, self.calls.open(path, flags, mode), path)
         try:
             yield writer
         finally:
@@ -173,7 +173,8 @@ class Files:
         """Make the names in `folder` durable."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self.calls.fsync(descriptor)
+            with _naming(folder):
+                self.calls.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -184,7 +185,8 @@ class Files:
         """
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self.calls.syncfs(descriptor)
+            with _naming(folder):
+                self.calls.syncfs(descriptor)
         finally:
             os.close(descriptor)
 
@@ -192,19 +194,22 @@ class Files:
 class Writer:
     """A file being written."""
 
-    def __init__(self, calls: Calls, descriptor: int) -> None:
+    def __init__(self, calls: Calls, descriptor: int, path: Path) -> None:
         self._calls = calls
+        self._path = path
         self._descriptor: int | None = descriptor
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data`."""
         rest = memoryview(data)
-        while rest:
-            rest = rest[self._calls.write(self._open(), rest) :]
+        with _naming(self._path):
+            while rest:
+                rest = rest[self._calls.write(self._open(), rest) :]
 
     def sync(self) -> None:
         """Make the bytes written so far durable."""
-        self._calls.fsync(self._open())
+        with _naming(self._path):
+            self._calls.fsync(self._open())
 
     def close(self) -> None:
         """Close the file; a second time has no effect."""
@@ -216,3 +221,13 @@ class Writer:
         if self._descriptor is None:
             raise RuntimeError("the file is closed")
         return self._descriptor
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have an error of a call on a descriptor say which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

@@ -1,4 +1,4 @@
-"""builder/answers.py: what an answer to an upload means."""
+"""builder/client/answers.py: what an answer to an upload means."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from builder.answers import Answer, NotNowError, RefusedError
+from builder.client.answers import Answer, NotNowError, RefusedError
 from mirror.canonical import Problem
 from mirror.content import Content
 

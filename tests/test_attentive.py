@@ -1,4 +1,4 @@
-"""builder/attentive.py: connections that listen while they send (over TLS in `test_push`)."""
+"""builder/client/attentive.py: connections that listen while they send (over TLS in `test_push`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder.attentive import Attentive
+from builder.client.attentive import Attentive
 from tests.support import receiving
 from tests.support.receiving import Play
 

@@ -25,8 +25,8 @@ from tests.support.sites import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from builder.intake.drops import Pass
     from builder.site import Site
-    from builder.submission import Pass
 
 
 def take(site: Site) -> Pass:
@@ -438,3 +438,14 @@ def test_large_drops_are_published_before_more_are_copied(tmp_path: Path) -> Non
 
     assert [verdict.is_new for verdict in result.verdicts] == [True] * 6
     assert publishes == 3
+
+
+def test_nobody_waits_for_pages_for_people(site: Site) -> None:
+    """A publish goes on while pages are being made, and pages while something is published."""
+    with build.opened(site) as builder:
+        with Lock(site.paths.mirror).held():
+            assert builder.publish([sites.release(sites.package("1.0"), site.paths.var / "made")]).verdicts[0].is_new
+        with Lock(site.paths.spool).held():
+            builder.refresh_pages()
+
+    assert (site.paths.mirror / layout.package_page("app")).exists()

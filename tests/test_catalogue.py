@@ -193,10 +193,22 @@ def test_packages_are_stale_until_their_pages_are_made(catalogue: Catalogue) -> 
     add(catalogue, sites.package("1.0", "B"), sites.package("1.0", "a"))
     assert catalogue.stale_packages() == ["B", "a"]
 
-    catalogue.mark_fresh(["B"])
+    catalogue.mark_fresh(["B"], number=1)
     assert catalogue.stale_packages() == ["a"]
     add(catalogue, sites.package("2.0", "B"))
     assert catalogue.stale_packages() == ["B", "a"]
+
+
+def test_a_package_that_changed_meanwhile_stays_stale(catalogue: Catalogue) -> None:
+    """A publish beside the rendering of pages is not taken for shown."""
+    with catalogue.transaction():
+        catalogue.set_outbox(Pages())
+    add(catalogue, sites.package("1.0", "a"))
+
+    catalogue.mark_fresh(["a"], number=1)
+    assert catalogue.stale_packages() == ["a"]
+    catalogue.mark_fresh(["a"], number=2)
+    assert catalogue.stale_packages() == []
 
 
 def test_a_new_catalogue_has_the_current_schema(catalogue: Catalogue) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder import drops
 from builder.errors import DropError
+from builder.intake import drops
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -417,3 +417,25 @@ def _error_of(run: Callable[[], None]) -> int | None:
 
 def _removal_fails(fault: Fault) -> bool:
     return fault.mode.forever and fault.mode.error == errno.EIO
+
+
+class FullDisk(Calls):
+    """A disk without room for bytes."""
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:  # noqa: ARG002 - whatever is written
+        """Find no room."""
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def syncfs(self, descriptor: int) -> None:  # noqa: ARG002 - wherever it is
+        """Find no room for what was written."""
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    """Calls on descriptors know no name, but whoever reads the error needs one."""
+    files = Files(FullDisk())
+
+    with pytest.raises(OSError, match=str(tmp_path / ".file.tmp")):
+        files.replace(tmp_path / "file", b"bytes")
+    with pytest.raises(OSError, match=str(tmp_path)):
+        files.sync_all(tmp_path)

@@ -1,4 +1,4 @@
-"""builder/grants.py: what a token allows, and for how long."""
+"""builder/uploads/grants.py: what a token allows, and for how long."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import grants
-from builder.grants import Grant
+from builder.uploads import grants
+from builder.uploads.grants import Grant
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC).timestamp()
 _names = st.text("abAB.-_0", min_size=1, max_size=8)

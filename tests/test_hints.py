@@ -1,4 +1,4 @@
-"""builder/hints.py and builder/bell.py: what wakes the watch."""
+"""builder/intake/hints.py and builder/intake/bell.py: what wakes the watch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from watchdog import events
 
-from builder import hints
-from builder.bell import Bell
+from builder.intake import hints
+from builder.intake.bell import Bell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

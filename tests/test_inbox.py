@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builder import build
-from builder.drops import Find
 from builder.errors import DropError, HashMismatchError, PlacementError, TooLargeError
-from builder.inbox import Drop, Inbox
+from builder.intake.drops import Find
+from builder.intake.inbox import Drop, Inbox
 from builder.spool import Spool
 from mirror import layout
 from mirror.files import Calls, Files
@@ -28,8 +28,8 @@ from tests.support.sites import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from builder.intake.drops import Pass
     from builder.site import Site
-    from builder.submission import Pass
 
 GOOD = sites.package("1.0", "good")
 POISON = sites.package("6.6", "poison", data=b"the secret outside")

@@ -1,4 +1,4 @@
-"""builder/parcel.py: a release that is ready to be sent."""
+"""builder/client/parcel.py: a release that is ready to be sent."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder import parcel
+from builder.client import parcel
+from builder.client.parcel import BLOCK, ChangedError, Form, Parcel
 from builder.errors import HashMismatchError
 from builder.pack import PackError
-from builder.parcel import BLOCK, ChangedError, Form, Parcel
 from mirror.content import ContentError, parse
 from tests.support import receiving
 

@@ -18,7 +18,7 @@ import pytest
 from builder import build, people
 from builder.catalogue import Catalogue, Row
 from builder.cli import main as otamirror
-from builder.pages import Page
+from builder.pages import Page, Pages
 from builder.people import Branch, Package, People
 from builder.shelf import Shelves
 from builder.stores import Written
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from builder.pages import Pages
     from builder.site import Site
     from mirror.blobs import Blob
 
@@ -139,13 +138,14 @@ def read_rows(*rows: Row) -> Element:
 
 
 def add(catalogue: Catalogue, *packages: sites.Package, published: str = "2026-11-23T07:00:00Z") -> None:
-    """Accept releases, without publishing them."""
+    """Accept releases as a publish does, without writing anything."""
     with catalogue.transaction():
         shelves = Shelves(catalogue.connection)
         for package in packages:
             content = package.content
             entry = Entry(content.version, content.digest, content.sha256, len(package.data), published)
             assert shelves.add(content, entry)
+        catalogue.set_outbox(Pages())
 
 
 def commands(page: Element) -> list[str]:

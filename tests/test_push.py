@@ -1,4 +1,4 @@
-"""builder/push.py: publishing over HTTP, as the publisher's side sees it."""
+"""builder/client/push.py: publishing over HTTP, as the publisher's side sees it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
-from builder import cli, parcel
-from builder.answers import NotNowError, RefusedError
-from builder.parcel import ChangedError
-from builder.push import ATTEMPTS, LONGEST_PAUSE, Patience, push
-from builder.target import target
+from builder import cli
+from builder.client import parcel
+from builder.client.answers import NotNowError, RefusedError
+from builder.client.parcel import ChangedError
+from builder.client.push import ATTEMPTS, LONGEST_PAUSE, Patience, push
+from builder.client.target import target
 from tests.support import receiving
 from tests.support.receiving import Play
 from tests.support.tools import require
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from builder.parcel import Parcel
+    from builder.client.parcel import Parcel
     from builder.progress import Advance
 
 TOKEN = "ota_secret"  # noqa: S105 - no real one

@@ -1,4 +1,4 @@
-"""builder/push.py against the real receiver: what one says, the other understands."""
+"""builder/client/push.py against the real receiver: what one says, the other understands."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
-from builder import cli, host, parcel
-from builder.answers import RefusedError
-from builder.push import Patience, push
-from builder.target import target
+from builder import cli
+from builder.client import parcel
+from builder.client.answers import RefusedError
+from builder.client.push import Patience, push
+from builder.client.target import target
 from builder.values import Address
+from builder.web import host
 from mirror import layout
 from tests.receiver import rig as rigs
 from tests.support import nginx
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from builder.parcel import Parcel
+    from builder.client.parcel import Parcel
     from builder.progress import Advance
     from tests.receiver.rig import Rig
 

@@ -1,10 +1,10 @@
-"""builder/target.py: where uploads go, and the token for it."""
+"""builder/client/target.py: where uploads go, and the token for it."""
 
 from __future__ import annotations
 
 import pytest
 
-from builder.target import TargetError, target
+from builder.client.target import TargetError, target
 
 TOKEN = "ota_secret"  # noqa: S105 - no real one
 

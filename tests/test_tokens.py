@@ -1,4 +1,4 @@
-"""builder/tokens.py: the tokens of publishers and their file."""
+"""builder/uploads/tokens.py: the tokens of publishers and their file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from builder import cli
-from builder.tokens import Tokens, TokensError, UnauthorizedError
+from builder.uploads.tokens import Tokens, TokensError, UnauthorizedError
 from mirror.files import Files
 
 if TYPE_CHECKING:

@@ -105,6 +105,23 @@ def test_a_half_written_drop_is_published_when_it_is_closed(tmp_path: Path) -> N
         service.wait_for("published app 1.0")
 
 
+def test_the_inbox_can_be_watched_alone(tmp_path: Path) -> None:
+    """`otamirror watch` publishes what is dropped and serves nothing; SIGTERM ends it with exit code 0."""
+    site = sites.make(tmp_path / "site")
+    command = [sys.executable, "-m", "builder.cli", "--site", str(site.file), "watch"]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert str(site.paths.inbox) in process.stdout.readline()
+        sites.drop(site.paths.inbox, sites.package("1.0"))
+        assert process.stderr
+        assert "published app 1.0" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+    assert process.returncode == 0
+
+
 def test_an_address_that_is_not_ours_is_told(tmp_path: Path) -> None:
     """The operator learns which address, and the exit code tells."""
     site = sites.make(tmp_path / "site", '[server]\nlisten = "192.0.2.1:80"\n')

@@ -1,4 +1,4 @@
-"""builder/watch.py: a pass at every interval, whatever happens, and a log that says things once."""
+"""builder/intake/watch.py: a pass at every interval, whatever happens, and a log that says things once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import sqlite3
 
 import pytest
 
-from builder.drops import Find
 from builder.errors import MirrorError
-from builder.submission import Pass
-from builder.watch import watch
+from builder.intake.drops import Find, Pass
+from builder.intake.watch import watch
 
 
 class Inbox:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import host
 from builder.commands import options
-from builder.tokens import Tokens
+from builder.uploads.tokens import Tokens
+from builder.web import host
 from mirror.files import Files
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder import console, parcel
+from builder import console
+from builder.client import parcel
+from builder.client.push import Patience, push
+from builder.client.target import target
 from builder.commands import options
 from builder.pack import pack
-from builder.push import Patience, push
-from builder.target import target
 from mirror.content import MAX_BYTES
 from mirror.errors import OTAError
 from mirror.files import Files
@@ -23,8 +24,8 @@ from mirror.files import Files
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from builder.parcel import Parcel
-    from builder.push import Receipt
+    from builder.client.parcel import Parcel
+    from builder.client.push import Receipt
     from mirror.canonical import Problem
 
 _VARIABLE = "OTAMIRROR_TOKEN"

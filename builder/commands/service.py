@@ -1,4 +1,4 @@
-"""Commands that set a site up and run it: `init`, `up`, `receive`."""
+"""Commands that set a site up and run it: `init`, `up`, `watch`, `receive`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import receive, up
 from builder import site as sites
+from builder import up
 from builder.commands import options
+from builder.uploads import receive
 from mirror.errors import OperatorError
 from mirror.files import Files
 
@@ -44,6 +45,13 @@ def run_up(site: Site) -> None:
     up.up(site)
 
 
+@click.command("watch")
+@options.pass_site
+def run_watch(site: Site) -> None:
+    """Watch the inbox and publish, without web server and uploads: for a machine on which nginx serves the mirror."""
+    up.watch_only(site)
+
+
 @click.command("receive")
 @options.pass_site
 def run_receive(site: Site) -> None:
@@ -54,4 +62,4 @@ def run_receive(site: Site) -> None:
     receive.receive(site)
 
 
-COMMANDS = (init, run_up, run_receive)
+COMMANDS = (init, run_up, run_watch, run_receive)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import console, grants
+from builder import console
 from builder.commands import options
-from builder.tokens import Tokens
+from builder.uploads import grants
+from builder.uploads.tokens import Tokens
 from mirror.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from builder.grants import Grant
     from builder.site import Site
+    from builder.uploads.grants import Grant
 
 
 @click.group("token")

@@ -12,8 +12,8 @@ from builder.commands import options
 from mirror.files import Files
 
 if TYPE_CHECKING:
+    from builder.intake.drops import Pass
     from builder.site import Site
-    from builder.submission import Pass
 
 
 @click.command("build")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.drops import CONTENT
+from builder.intake.drops import CONTENT
 from tests.receiver import process
 from tests.support import nginx, sites, tools
 

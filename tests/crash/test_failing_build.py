@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builder import build
-from builder.submission import Pass
+from builder.intake.drops import Pass
 from mirror import layout
 from mirror.errors import OTAError
 from mirror.files import Files

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
-from builder import commit, serve
 from builder import site as sites
-from builder.metrics import Metrics
-from builder.receiver import Receiver
-from builder.tokens import Tokens
+from builder.uploads import commit
+from builder.uploads.metrics import Metrics
+from builder.uploads.receiver import Receiver
+from builder.uploads.tokens import Tokens
+from builder.web import serve
 from mirror.files import Files
 from tests.receiver import raw
 from tests.receiver.forms import good, request

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from builder import receive
-from builder.tokens import Tokens
+from builder.uploads import receive
+from builder.uploads.tokens import Tokens
 from builder.values import Address
 from mirror.files import Files
 from tests.receiver import forms, raw
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from functools import partial
     from pathlib import Path
 
-    from builder.receiver import Receiver
     from builder.site import Site
+    from builder.uploads.receiver import Receiver
     from tests.receiver.raw import Answer
 
 _PATIENCE = 20

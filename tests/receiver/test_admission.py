@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.requests import Request
 
-from builder import receive, values
-from builder.admission import admit
-from builder.receive import OpenDoorError
-from builder.refusals import DiskFullError, ForbiddenError
-from builder.tokens import Tokens
+from builder import values
+from builder.uploads import receive
+from builder.uploads.admission import admit
+from builder.uploads.receive import OpenDoorError
+from builder.uploads.refusals import DiskFullError, ForbiddenError
+from builder.uploads.tokens import Tokens
 from mirror.files import Files
 from tests.receiver import forms, raw
 from tests.receiver import rig as rigs

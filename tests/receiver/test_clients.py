@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 
-from builder import cli, host, serve
-from builder.tokens import Tokens
+from builder import cli
+from builder.uploads.tokens import Tokens
 from builder.values import Address
+from builder.web import host, serve
 from mirror import layout
 from mirror.files import Files
 from tests.receiver import forms, raw

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from builder import commit, refusals
 from builder.lock import Lock
-from builder.metrics import Metrics
-from builder.worker import Worker
+from builder.uploads import commit, refusals
+from builder.uploads.metrics import Metrics
+from builder.uploads.worker import Worker
 from mirror.files import Files
 from tests.receiver import forms, raw
 from tests.receiver.forms import good, request
@@ -23,9 +23,9 @@ from tests.support.faults import CountingCalls, Fault, FaultyCalls
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from builder.commit import Committer
     from builder.site import Site
     from builder.submission import Release
+    from builder.uploads.commit import Committer
     from mirror.files import Calls
     from tests.receiver.rig import Rig
     from tests.support.sites import Package

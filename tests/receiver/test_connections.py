@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder import serve
+from builder.web import serve
 from tests.receiver import forms, raw
 from tests.receiver import rig as rigs
 from tests.receiver.forms import good, request

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder import check, refusals
+from builder import check
 from builder.catalogue import Catalogue
+from builder.uploads import refusals
 from tests.receiver import forms
 from tests.receiver import rig as rigs
 from tests.receiver.forms import content, form, part, request

@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-from builder import errors, openapi, refusals
+from builder import errors
+from builder.uploads import openapi, refusals
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from builder import metrics, serve
 from builder.lock import Lock
-from builder.metrics import Metrics
+from builder.uploads import metrics
+from builder.uploads.metrics import Metrics
+from builder.web import serve
 from mirror import layout
 from tests.receiver import forms, process, raw
 from tests.receiver import rig as rigs

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder import host, serve
+from builder.web import host, serve
 from mirror.files import Files
 from tests.serving import tree
 from tests.serving.case import POINTER_MAX_AGE

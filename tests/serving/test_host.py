@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import host
+from builder.web import host
 from mirror import layout
 from mirror.files import Files
 from tests.serving.wire import exchange

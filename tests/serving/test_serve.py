@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from builder import serve
+from builder.web import serve
 from mirror import layout
 from tests.serving import tree
 from tests.serving.wire import exchange
@@ -75,7 +75,7 @@ def test_a_stopped_server_gives_its_address_back(mirror_root: Path) -> None:
 def test_a_signal_ends_the_server_but_not_the_program(mirror_root: Path, number: signal.Signals) -> None:
     """A program that serves goes on after SIGTERM or SIGINT, to stop whatever else it runs."""
     program = (
-        "import pathlib, sys; from builder import serve\n"
+        "import pathlib, sys; from builder.web import serve\n"
         "server = serve.Server(serve.app(pathlib.Path(sys.argv[1]), 60)); print(server.port, flush=True)\n"
         "server.run(); print('and after')"
     )

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from functools import partial
     from typing import Any
 
+    from builder.intake.drops import Pass
     from builder.site import Site
-    from builder.submission import Pass
     from tests.support.faults import Call
     from tests.support.sites import Package
     from tests.support.systemcalls import SystemCall

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder import host
+from builder.web import host
 from tests.support import tools
 
 if TYPE_CHECKING:

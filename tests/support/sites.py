@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import site as settings
-from builder.drops import CONTENT
+from builder.intake.drops import CONTENT
 from builder.submission import Release
 from mirror import canonical, content
 from mirror.blobs import Blob

@@ -11,7 +11,7 @@ from mirror.errors import OTAError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.submission import Pass
+    from builder.intake.drops import Pass
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import multipart
 
-from builder.refusals import (
+from builder.uploads.refusals import (
     DiskFullError,
     ExpectationError,
     ForbiddenError,
@@ -19,7 +19,7 @@ from builder.refusals import (
     MethodError,
     too_large,
 )
-from builder.upload import OVERHEAD
+from builder.uploads.upload import OVERHEAD
 from builder.values import is_loopback
 from mirror.content import MAX_BYTES
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
-    from builder.grants import Grant
-    from builder.tokens import Tokens
+    from builder.uploads.grants import Grant
+    from builder.uploads.tokens import Tokens
 
 _FORM = "multipart/form-data"
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, section 5.1.1

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from builder import drops
 from builder.errors import DropError, PlacementError, TooLargeError
+from builder.intake import drops
 from builder.progress import silent
 from builder.submission import Submission
 from mirror import blobs, content
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from builder.drops import Find
+    from builder.intake.drops import Find
     from builder.progress import Progress
     from builder.spool import Spool
     from mirror.errors import PublisherError

@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING
 import click
 from starlette.applications import Starlette
 
-from builder import build, commit, metrics, serve
-from builder.bell import Bell
-from builder.receiver import PATH, Receiver
-from builder.submission import Pass
-from builder.tokens import Tokens
+from builder import build
+from builder.intake.bell import Bell
+from builder.intake.drops import Pass
+from builder.intake.watch import watch
+from builder.uploads import commit, metrics
+from builder.uploads.receiver import PATH, Receiver
+from builder.uploads.tokens import Tokens
+from builder.uploads.worker import Worker
 from builder.values import is_loopback
-from builder.watch import watch
-from builder.worker import Worker
+from builder.web import serve
 from mirror.errors import OperatorError
 from mirror.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from builder.commit import Committer
     from builder.site import Site
+    from builder.uploads.commit import Committer
     from builder.values import Address
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The embedded web server: hands a mirror out over HTTP, as section 3 of the contract says.
 
-Every request is answered as the nginx configuration of `builder.host` answers it, down to the ETag; where the
+Every request is answered as the nginx configuration of `builder.web.host` answers it, down to the ETag; where the
 contract is silent, nginx is the rule. No file is opened before its name was matched. A file that changes is read
 whole while it is open, a package is sent in pieces.
 """
@@ -24,8 +24,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from builder import addresses, conditions
-from builder.connection import limited
+from builder.web import addresses, conditions
+from builder.web.connection import limited
 from mirror import layout
 from mirror.errors import OperatorError
 

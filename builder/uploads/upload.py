@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import multipart
 
-from builder.refusals import FormError, too_large
 from builder.submission import Submission
+from builder.uploads.refusals import FormError, too_large
 from mirror.blobs import Blob
 from mirror.content import MAX_BYTES, ContentTooLarge
 

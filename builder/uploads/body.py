@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from builder.refusals import GoneError, SlowError
+from builder.uploads.refusals import GoneError, SlowError
 
 if TYPE_CHECKING:
     from starlette.types import Receive

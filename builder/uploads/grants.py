@@ -1,6 +1,6 @@
 """What a publisher's token allows: packages and branches by pattern, up to a time.
 
-Pure rules; tokens themselves and their file are `builder.tokens`'s.
+Pure rules; tokens themselves and their file are `builder.uploads.tokens`'s.
 """
 
 from __future__ import annotations

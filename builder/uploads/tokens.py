@@ -19,8 +19,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from builder import grants
-from builder.grants import Grant
+from builder.uploads import grants
+from builder.uploads.grants import Grant
 from mirror import canonical, names
 from mirror.errors import OperatorError, PublisherError
 

@@ -18,9 +18,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from builder.answers import Answer, NotNowError, RefusedError
-from builder.attentive import Attentive, AttentiveTLS
-from builder.parcel import Form
+from builder.client.answers import Answer, NotNowError, RefusedError
+from builder.client.attentive import Attentive, AttentiveTLS
+from builder.client.parcel import Form
 from builder.progress import silent
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from urllib3.connectionpool import HTTPConnectionPool
 
-    from builder.parcel import Parcel
+    from builder.client.parcel import Parcel
+    from builder.client.target import Target
     from builder.progress import Advance, Progress
-    from builder.target import Target
 
 logger = logging.getLogger(__name__)
 

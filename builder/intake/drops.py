@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from builder.submission import Verdict
+
 CONTENT = "content.json"
 _SUFFIX = ".json"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -52,6 +54,14 @@ class Find:
     def title(self) -> str:
         """What people call it."""
         return shown(self.names[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass over the inbox did, and what it left because it is not complete."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    waiting: tuple[Find, ...] = ()
 
 
 def find(inbox: Path, is_closed: Callable[[Path], bool]) -> Iterator[Find]:

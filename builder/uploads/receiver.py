@@ -19,12 +19,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
-from builder import addresses, refusals
-from builder.admission import admit
-from builder.body import Body
-from builder.refusals import FaultError, UnavailableError
-from builder.upload import Upload
+from builder.uploads import refusals
+from builder.uploads.admission import admit
+from builder.uploads.body import Body
+from builder.uploads.refusals import FaultError, UnavailableError
+from builder.uploads.upload import Upload
 from builder.verify import verify
+from builder.web import addresses
 from mirror import content
 from mirror.errors import PublisherError
 
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import Receive, Scope, Send
 
-    from builder.admission import Admission
-    from builder.commit import Committer, Outcome
-    from builder.metrics import Metrics
     from builder.site import Site
     from builder.submission import Release
-    from builder.tokens import Tokens
+    from builder.uploads.admission import Admission
+    from builder.uploads.commit import Committer, Outcome
+    from builder.uploads.metrics import Metrics
+    from builder.uploads.tokens import Tokens
     from mirror.errors import OTAError
     from mirror.files import Files
 

@@ -1,6 +1,6 @@
 """What a receiver's answer means to a publisher (contract, section 5): done, refused, or not now.
 
-Only 200 means done. Pure: the requests are made in `builder.push`.
+Only 200 means done. Pure: the requests are made in `builder.client.push`.
 """
 
 from __future__ import annotations

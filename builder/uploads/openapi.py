@@ -1,6 +1,6 @@
 """The receiver as an OpenAPI description, for those who write clients; docs/openapi.json is this, in JSON.
 
-python -m builder.openapi > docs/openapi.json
+python -m builder.uploads.openapi > docs/openapi.json
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from importlib import metadata
 from typing import Any
 
-from builder.receiver import PATH
+from builder.uploads.receiver import PATH
 from mirror import content_schema
 
 _REFUSALS = {

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder import build, spool
-from builder.refusals import DiskFullError
+from builder.uploads.refusals import DiskFullError
 from mirror.canonical import Problem, first, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from builder.build import Builder
-    from builder.metrics import Metrics
     from builder.site import Site
     from builder.spool import Spool
     from builder.submission import Release, Verdict
+    from builder.uploads.metrics import Metrics
     from mirror.content import Content
     from mirror.files import Files
 

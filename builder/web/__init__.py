@@ -1,0 +1,1 @@
+"""The mirror over HTTP: the embedded server, and the configuration of others."""
