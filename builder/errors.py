@@ -55,13 +55,6 @@ class MirrorError(OperatorError):
     code = "mirror"
 
 
-class BusyError(OperatorError):
-    """Another process is at work on this site."""
-
-    code = "busy"
-    exit_code = 75
-
-
 class DropError(PublisherError):
     """What lies in the inbox is not a content.json and one regular file."""
 

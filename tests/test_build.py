@@ -235,11 +235,10 @@ def test_another_process_at_work_is_waited_for(site: Site, caplog: pytest.LogCap
     caplog.set_level(logging.INFO)
     sites.drop(site.paths.inbox, sites.package("1.0"))
     with build.opened(site, clock=Clock()) as builder:
-        for folder in (site.paths.var, site.paths.spool):
-            with at_work(folder):
-                builder.take_inbox()
+        with at_work(site.paths.var):
+            builder.take_inbox()
 
-    assert caplog.messages.count("waiting for another otamirror that is at work on this site") == 2
+    assert caplog.messages.count("waiting for another otamirror that is at work on the inbox") == 1
     assert listed(site) == ["1.0"]
 
 
