@@ -234,9 +234,8 @@ def test_another_process_at_work_is_waited_for(site: Site, caplog: pytest.LogCap
     """Who has to wait says so, and goes on when the other one is done."""
     caplog.set_level(logging.INFO)
     sites.drop(site.paths.inbox, sites.package("1.0"))
-    with build.opened(site, clock=Clock()) as builder:
-        with at_work(site.paths.var):
-            builder.take_inbox()
+    with build.opened(site, clock=Clock()) as builder, at_work(site.paths.var):
+        builder.take_inbox()
 
     assert caplog.messages.count("waiting for another otamirror that is at work on the inbox") == 1
     assert listed(site) == ["1.0"]
