@@ -205,7 +205,7 @@ class Builder:
 
     def _reject(self, drop: Drop, error: PublisherError) -> Verdict:
         target = self._inbox.reject(drop, error)
-        logger.warning("refused %s: %s (moved to %s)", drop.title, error, target)
+        logger.warning("refused %s: %s (moved to %s)", drop.title, "; ".join(str(error).splitlines()), target)
         return Verdict(drop.title, error=error)
 
     def _accept(self, shelves: Shelves, release: Release) -> Verdict:
