@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -171,22 +171,20 @@ class Files:
 
     def sync_folder(self, folder: Path) -> None:
         """Make the names in `folder` durable."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with _naming(folder):
-                self.calls.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._sync(folder, self.calls.fsync)
 
     def sync_all(self, folder: Path) -> None:
         """Make everything on the file system of `folder` durable with one call.
 
         One call costs the same for one file as for a thousand; it is how a group of uploads shares its syncs.
         """
+        self._sync(folder, self.calls.syncfs)
+
+    def _sync(self, folder: Path, call: Callable[[int], None]) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with _naming(folder):
-                self.calls.syncfs(descriptor)
+                call(descriptor)
         finally:
             os.close(descriptor)
 
