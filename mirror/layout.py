@@ -17,6 +17,7 @@ BLOBS = "otafiles"
 INDEX_PAGE = "index.html"
 PACKAGE_PAGES = "packages/"
 METADATA = "metadata/"
+TIMESTAMP = f"{METADATA}timestamp.json"
 RELEASE_LISTS = "releases/*/*.json"
 """Glob pattern of all release lists, the pointers and those under their own hash."""
 
@@ -66,6 +67,21 @@ def package_page(package: str) -> str:
     return f"{PACKAGE_PAGES}{_name(package)}/{INDEX_PAGE}"
 
 
+def metadata(role: str, version: int) -> str:
+    """Path of one version of a role's metadata."""
+    if version < 1:
+        raise ValueError(f"not a version of metadata: {version}")
+    if not _ROLE.fullmatch(role):
+        raise ValueError(f"not a role: {role!r}")
+    return f"{METADATA}{version}.{role}.json"
+
+
+def parse_metadata(path: str) -> tuple[str, int] | None:
+    """Read role and version in the path of metadata; None for any other path."""
+    match = _METADATA.fullmatch(path)
+    return (match["role"], int(match["version"])) if match else None
+
+
 def kind(path: str) -> Kind:
     """Tell how the file at `path` may change."""
     return Kind.IMMUTABLE if _IMMUTABLE.fullmatch(path) else Kind.POINTER
@@ -93,6 +109,8 @@ _LIST = re.compile(
 _GET_VERSION = re.compile(
     rf"getVersion/(?P<package>{names.NAME})/(?P<branch>{names.NAME})/(?P<version>{names.VERSION})\.json"
 )
+_ROLE = re.compile(rf"(?:pkg-)?{names.NAME}")  # that of a claimed package is longer than its name
+_METADATA = re.compile(rf"{METADATA}(?P<version>[1-9][0-9]{{0,15}})\.(?P<role>{_ROLE.pattern})\.json")
 _IMMUTABLE = re.compile(
     rf"{BLOBS}/.+|getVersion/.+|releases/[^/]+/{names.SHA256}\..+\.json|metadata/[1-9][0-9]*\..+\.json"
 )

@@ -6,16 +6,17 @@ that are named by their hash. What a reader does not know, it keeps; what it mus
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mirror import canonical, names
+from mirror import canonical, members, names
 from mirror.errors import OTAError
 from mirror.version import sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 MOST = 128
@@ -182,32 +183,8 @@ def parse(raw: bytes) -> ReleaseList:
     value, problems = canonical.decode(raw, limit=MAX_BYTES)
     if problems:
         raise ReleaseListError(f"{problems[0].key}: {problems[0].message}" if problems[0].key else problems[0].message)
-    package, branch = _text(value, "package"), _text(value, "branch")
-    if not names.is_name(package) or not names.is_branch(branch):
-        raise ReleaseListError(f"package {package!r} and branch {branch!r} are not names")
-    entries, older = _entries(value), tuple(_segment(item) for item in _objects(value, "older"))
-    _check_order([*((entry.version,) for entry in entries), *((part.to_version, part.from_version) for part in older)])
-    extra = {key: item for key, item in value.items() if key not in _LIST_KEYS}
-    return ReleaseList(package, branch, entries, older, _words(value), extra)
-
-
-def _entries(value: Mapping[str, Any]) -> tuple[Entry, ...]:
-    if "releases" not in value:
-        raise ReleaseListError("releases is missing")
-    entries = tuple(parse_entry(item) for item in _objects(value, "releases"))
-    if len(entries) > MOST:
-        raise ReleaseListError(f"it holds {len(entries)} releases, {MOST} at most are allowed")
-    return entries
-
-
-def _check_order(runs: Sequence[tuple[str, ...]]) -> None:
-    """See that versions fall from run to run, and do not rise within one."""
-    for run in runs:
-        if sort_key(run[0]) < sort_key(run[-1]):
-            raise ReleaseListError(f"older: it goes from {run[-1]} down to {run[0]}")
-    for higher, lower in pairwise(runs):
-        if sort_key(higher[-1]) <= sort_key(lower[0]):
-            raise ReleaseListError(f"{lower[0]} stands below {higher[-1]}, highest comes first")
+    with _refusing():
+        return _list(value)
 
 
 def parse_entry(value: Mapping[str, Any]) -> Entry:
@@ -216,81 +193,91 @@ def parse_entry(value: Mapping[str, Any]) -> Entry:
     Raises:
         ReleaseListError: it is not of the contract's form.
     """
+    with _refusing():
+        return _entry(value)
+
+
+def parse_reference(value: Mapping[str, Any]) -> Segment:
+    """Read one element of `older`.
+
+    Raises:
+        ReleaseListError: it is not of the contract's form.
+    """
+    with _refusing():
+        return _reference(value)
+
+
+def parse_segment(raw: bytes, newest: ReleaseList, reference: Segment) -> ReleaseList:
+    """Read the older segment that a list refers to.
+
+    Raises:
+        ReleaseListError: it is another, or not what the list says of it.
+    """
+    if (canonical.digest(raw), len(raw)) != (reference.sha256, reference.size):
+        raise ReleaseListError(f"the segment {reference.sha256} has other bytes")
+    segment = parse(raw)
+    if (segment.package, segment.branch, segment.older) != (newest.package, newest.branch, ()):
+        raise ReleaseListError(f"the segment {reference.sha256} is not one of {newest.package} on {newest.branch}")
+    versions = [entry.version for entry in segment.releases]
+    stated = [reference.from_version], [reference.to_version], reference.count
+    if (versions[-1:], versions[:1], len(versions)) != stated:
+        raise ReleaseListError(f"the segment {reference.sha256} has other releases than its list says")
+    return segment
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ReleaseListError(str(error)) from None
+
+
+def _list(value: Mapping[str, Any]) -> ReleaseList:
+    package, branch = members.text(value, "package"), members.text(value, "branch")
+    if not names.is_name(package) or not names.is_branch(branch):
+        raise ValueError(f"package {package!r} and branch {branch!r} are not names")
+    if "releases" not in value:
+        raise ValueError("releases is missing")
+    entries = tuple(_entry(item) for item in members.objects(value, "releases"))
+    if len(entries) > MOST:
+        raise ValueError(f"it holds {len(entries)} releases, {MOST} at most are allowed")
+    older = tuple(_reference(item) for item in members.objects(value, "older"))
+    _check_order([*((entry.version,) for entry in entries), *((part.to_version, part.from_version) for part in older)])
+    extra = {key: item for key, item in value.items() if key not in _LIST_KEYS}
+    return ReleaseList(package, branch, entries, older, members.words(value, "needs"), extra)
+
+
+def _check_order(runs: Sequence[tuple[str, ...]]) -> None:
+    """See that versions fall from run to run, and do not rise within one."""
+    for run in runs:
+        if sort_key(run[0]) < sort_key(run[-1]):
+            raise ValueError(f"older: it goes from {run[-1]} down to {run[0]}")
+    for higher, lower in pairwise(runs):
+        if sort_key(higher[-1]) <= sort_key(lower[0]):
+            raise ValueError(f"{lower[0]} stands below {higher[-1]}, highest comes first")
+
+
+def _entry(value: Mapping[str, Any]) -> Entry:
     return Entry(
-        _version(value, "version"),
-        _sha256(value, "content"),
-        _sha256(value, "sha256"),
-        _size(value),
-        _text(value, "published"),
-        _dependencies(value),
-        _words(value),
-        _object(value, "rollout"),
-        _object(value, "yanked"),
-        tuple(_objects(value, "transfers")),
+        members.version(value, "version"),
+        members.sha256(value, "content"),
+        members.sha256(value, "sha256"),
+        members.size(value, "size"),
+        members.text(value, "published"),
+        members.texts(value, "dependencies"),
+        members.words(value, "needs"),
+        members.optional_object(value, "rollout"),
+        members.optional_object(value, "yanked"),
+        tuple(members.objects(value, "transfers")),
         {key: item for key, item in value.items() if key not in _ENTRY_KEYS},
     )
 
 
-def _segment(value: Mapping[str, Any]) -> Segment:
+def _reference(value: Mapping[str, Any]) -> Segment:
     count = value.get("count")
     if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST:
-        raise ReleaseListError(f"older: count {count!r} is not a number from 1 to {MOST}")
-    ends = _version(value, "from"), _version(value, "to")
+        raise ValueError(f"older: count {count!r} is not a number from 1 to {MOST}")
+    ends = members.version(value, "from"), members.version(value, "to")
     extra = {key: item for key, item in value.items() if key not in _SEGMENT_KEYS}
-    return Segment(*ends, count, _sha256(value, "sha256"), _size(value), extra)
-
-
-def _text(value: Mapping[str, Any], key: str) -> str:
-    text = value.get(key)
-    if not isinstance(text, str):
-        raise ReleaseListError(f"{key} is {'not a string' if key in value else 'missing'}")
-    return text
-
-
-def _version(value: Mapping[str, Any], key: str) -> str:
-    text = _text(value, key)
-    if not names.is_version(text):
-        raise ReleaseListError(f"{key} {text!r} is not a version")
-    return text
-
-
-def _sha256(value: Mapping[str, Any], key: str) -> str:
-    text = _text(value, key)
-    if not names.is_sha256(text):
-        raise ReleaseListError(f"{key} {text!r} is not a SHA-256")
-    return text
-
-
-def _size(value: Mapping[str, Any]) -> int:
-    size = value.get("size")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ReleaseListError(f"size {size!r} is not a number of bytes")
-    return size
-
-
-def _dependencies(value: Mapping[str, Any]) -> Mapping[str, str]:
-    dependencies = _object(value, "dependencies") or {}
-    if not all(isinstance(versions, str) for versions in dependencies.values()):
-        raise ReleaseListError("dependencies is not an object of strings")
-    return dependencies
-
-
-def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
-    part = value.get(key)
-    if not isinstance(part, dict) and key in value:
-        raise ReleaseListError(f"{key} is not an object")
-    return part
-
-
-def _objects(value: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    items = value.get(key, [])
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ReleaseListError(f"{key} is not a list of objects")
-    return items
-
-
-def _words(value: Mapping[str, Any]) -> tuple[str, ...]:
-    words = value.get("needs", [])
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ReleaseListError("needs is not a list of words")
-    return tuple(words)
+    return Segment(*ends, count, members.sha256(value, "sha256"), members.size(value, "size"), extra)

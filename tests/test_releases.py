@@ -206,3 +206,47 @@ def test_a_list_too_large_is_refused() -> None:
 
     with pytest.raises(ReleaseListError, match="too large"):
         releases.parse(data)
+
+
+SEGMENT = ReleaseList("app", "main", numbered(3), needs=("signed",), extra={"zoo": 1})
+REFERENCE = Segment("1.0", "1.2", 3, canonical.digest(SEGMENT.encode()), len(SEGMENT.encode()), {"hint": 1})
+NEWEST = ReleaseList("app", "main", (FULL,), (REFERENCE,))
+
+
+def test_a_segment_is_read_as_its_list_names_it() -> None:
+    """By its hash, its ends and its count; a segment may have words of its own."""
+    assert releases.parse_segment(SEGMENT.encode(), NEWEST, REFERENCE) == SEGMENT
+
+
+@pytest.mark.parametrize(
+    ("segment", "stated", "problem"),
+    [
+        (SEGMENT, {"sha256": A}, "has other bytes"),
+        (SEGMENT, {"size": 1}, "has other bytes"),
+        (SEGMENT, {"count": 2}, "has other releases than its list says"),
+        (SEGMENT, {"from_version": "0.9"}, "has other releases than its list says"),
+        (SEGMENT, {"to_version": "1.3"}, "has other releases than its list says"),
+        (replace(SEGMENT, releases=()), {}, "has other releases than its list says"),
+        (replace(SEGMENT, package="lib"), {}, "is not one of app on main"),
+        (replace(SEGMENT, branch="beta"), {}, "is not one of app on main"),
+        (replace(SEGMENT, older=(Segment("0.1", "0.2", 2, A, 1),)), {}, "is not one of app on main"),
+    ],
+)
+def test_a_segment_that_is_not_what_its_list_says_is_refused(
+    segment: ReleaseList, stated: dict[str, Any], problem: str
+) -> None:
+    """A mirror cannot pass one segment off as another."""
+    data = segment.encode()
+    reference = replace(REFERENCE, **{"sha256": canonical.digest(data), "size": len(data), **stated})
+
+    with pytest.raises(ReleaseListError, match=problem):
+        releases.parse_segment(data, NEWEST, reference)
+
+
+def test_parts_of_a_list_are_read_alone() -> None:
+    """An entry and a reference are kept as text in places, and read back as strictly as a whole list."""
+    assert releases.parse_entry(json.loads(releases.fragment(FULL))) == FULL
+    assert releases.parse_reference(json.loads(releases.fragment(REFERENCE))) == REFERENCE
+    for reader in (releases.parse_entry, releases.parse_reference):
+        with pytest.raises(ReleaseListError):
+            reader({})
