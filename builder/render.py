@@ -52,14 +52,12 @@ def segment(shelf: Shelf) -> tuple[Page, Segment]:
 
 
 def pointers(head: Head) -> list[Page]:
-    """Render the release list under both of its names, and the highest offered content.json."""
+    """Render the release list under both of its names, and the highest offered content.json if there is one."""
     shelf = head.shelf
     older = (head.older,) if head.older else ()
     data = releases.assemble(shelf.package, shelf.branch, shelf.frame, shelf.entries, older)
-    pages = [
+    return [
         Page(layout.hashed_release_list(shelf.package, shelf.branch, digest(data)), data),
         Page(layout.release_list(shelf.package, shelf.branch), data),
+        Page(layout.max_version(shelf.package, shelf.branch), (head.offered or "").encode()),
     ]
-    if head.offered is not None:
-        pages.append(Page(layout.max_version(shelf.package, shelf.branch), head.offered.encode()))
-    return pages

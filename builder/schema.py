@@ -69,7 +69,31 @@ CREATE TABLE publish (number INTEGER NOT NULL);
 INSERT INTO publish VALUES (0);
 """
 
-MIGRATIONS = (_FIRST,)
+_TRUST = """
+CREATE TABLE root (
+    version INTEGER PRIMARY KEY,
+    data BLOB NOT NULL,
+    bridged REAL,  -- since when what is published verifies under it, in seconds since 1970
+    published REAL,  -- since when devices can have it; NULL: it waits for caches
+    settled INTEGER NOT NULL DEFAULT 0  -- nothing is signed for the root before it any more
+);
+CREATE TABLE role (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,  -- the highest that was ever reserved; it never falls
+    expires TEXT NOT NULL,
+    data BLOB,  -- the file, of roles that are not made anew with every signature
+    active INTEGER NOT NULL DEFAULT 1  -- 0: nobody delegates to it any more, but snapshots name it for ever
+) WITHOUT ROWID;
+ALTER TABLE branch ADD COLUMN role TEXT NOT NULL DEFAULT '';  -- whose target the release list is
+ALTER TABLE branch ADD COLUMN list_sha256 TEXT NOT NULL DEFAULT '';
+ALTER TABLE branch ADD COLUMN list_size INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX branch_role ON branch (role, package, name);
+ALTER TABLE release ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;  -- its publisher took it out of the list
+DROP INDEX release_segment;
+CREATE INDEX release_segment ON release (segment, order_key) WHERE NOT withdrawn;
+"""
+
+MIGRATIONS = (_FIRST, _TRUST)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

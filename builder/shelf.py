@@ -2,25 +2,29 @@
 
 Every release of a branch belongs to one segment by its version; the segment without an upper end is the list itself.
 A segment that would hold more than `releases.MOST` gives its lowest `releases.CUT` to a new one. So the work of
-filing one release, and of rendering what it changed, does not grow with the branch.
+filing one release, and of rendering what it changed, does not grow with the branch. The list of a claimed package is
+its publisher's: it is taken as it is, with its segments.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from builder.errors import CaseCollisionError, VersionConflictError
+from builder.errors import StatementError, VersionConflictError
+from builder.filing import Filing
 from mirror import releases
 from mirror.version import sort_key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
+    from builder.filing import Filed
     from mirror.content import Content
-    from mirror.releases import Entry, Segment
+    from mirror.releases import Entry, ReleaseList, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,55 +62,93 @@ class Shelves:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._filing = Filing(connection)
         self._changed: dict[int, set[int]] = {}
 
     def add(self, content: Content, entry: Entry) -> bool:
-        """File a release; tells whether it is new.
+        """File a release; tells whether that changed anything.
 
         Raises:
             VersionConflictError: the version is there with another content.
             CaseCollisionError: package, branch or version differ from an existing one only in case.
         """
-        found = self._find_branch(content)
-        if found is not None and self._is_known(found, content):
+        branch = self._filing.find_branch(content.package, content.branch)
+        filed = self._find(branch, content)
+        if filed and not filed.is_withdrawn:
             return False
         # all checks are behind us, so a refusal never leaves half a release in the transaction
-        branch = found if found is not None else self._make_branch(content)
-        key = sort_key(content.version)
-        segment = self._segment(branch, key)
-        self._insert(branch, segment, key, content, entry)
-        self._changed.setdefault(branch, set()).update({segment, *self._split(branch, segment)})
-        self._connection.execute(
-            "UPDATE package SET stale = (SELECT number + 1 FROM publish) WHERE folded = ?", (content.package.lower(),)
-        )
+        if branch is None:
+            branch = self._filing.make_branch(content.package, content.branch)
+        segment = self._filing.segment_for(branch, content.version)
+        if filed:
+            self._filing.relist(filed, segment, entry)
+        else:
+            self._filing.insert(branch, segment, content, entry)
+        self._touch(branch, segment, *self._filing.split(branch, segment))
+        self._filing.mark_stale(content.package)
         return True
 
-    def restore(
-        self,
-        frame: Mapping[str, Any],
-        members: Sequence[tuple[Content, Entry]],
-        reference: Segment | None = None,
-    ) -> int:
-        """File a whole segment as a mirror has it, the list itself where there is no reference; returns the branch.
-
-        Older segments come first, then the list, each with the bounds that it has on the mirror.
+    def add_withdrawn(self, content: Content, entry: Entry) -> bool:
+        """File a release that its publisher took out of the list; tells whether it was not there.
 
         Raises:
-            CaseCollisionError: package or branch differ from an existing one only in case.
+            VersionConflictError: the version is there with another content.
+            CaseCollisionError: package, branch or version differ from an existing one only in case.
         """
-        sample = members[0][0]
-        found = self._find_branch(sample)
-        branch = found if found is not None else self._make_branch(sample)
-        if reference is None:
-            (segment,) = self._row("SELECT id FROM segment WHERE branch = ? AND highest IS NULL", branch)
-        else:
-            highest = sort_key(reference.to_version)
-            segment = self._insert_row("INSERT INTO segment (branch, highest) VALUES (?, ?)", branch, highest)
-            self.refer(branch, {segment: reference})
-        self._connection.execute("UPDATE segment SET frame = ? WHERE id = ?", (json.dumps(frame), segment))
-        for content, entry in members:
-            self._insert(branch, segment, sort_key(content.version), content, entry)
-        return branch
+        branch = self.branch(content.package, content.branch)
+        if self._find(branch, content):
+            return False
+        number = self._filing.insert(branch, self._filing.head(branch), content, entry)
+        self._filing.withdraw([number], self._filing.head(branch))
+        return True
+
+    def take(self, newest: ReleaseList, segments: Mapping[str, ReleaseList], contents: Mapping[str, Content]) -> None:
+        """Make a branch exactly what a list says; what it does not name any more is withdrawn.
+
+        Args:
+            newest: the list.
+            segments: by hash, its older segments; those that the branch has already may be left out.
+            contents: by version, those of releases that may be new.
+
+        Raises:
+            StatementError: a segment or a content is missing, or the content is not the one that the list names.
+            VersionConflictError: the list says of a release what it never was.
+            CaseCollisionError: package, branch or a version differ from an existing one only in case.
+        """
+        filing, branch = self._filing, self.branch(newest.package, newest.branch)
+        head, had = filing.head(branch), _by_hash(filing.older(branch))
+        gone = {number for sha256, number in had.items() if sha256 not in {part.sha256 for part in newest.older}}
+        left = set().union(*(filing.listed(number) for number in (head, *gone)))
+        references: dict[int, Segment] = {}
+        for part in newest.older:
+            number = had.get(part.sha256)
+            if number is None:
+                number = filing.make_segment(branch, sort_key(part.to_version))
+                left -= self._fill(branch, number, _sent(part, segments), contents)
+                self._touch(branch, number)
+            references[number] = part
+        left -= self._fill(branch, head, newest, contents)
+        self._touch(branch, head)
+        self._changed[branch] -= gone
+        filing.withdraw(left, head)
+        filing.remove_segments(gone)
+        filing.refer(branch, references)
+        filing.mark_stale(newest.package)
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[None]:
+        """Undo what is filed inside, and whatever else is changed in the catalogue, if that ends in an error."""
+        before = {branch: set(segments) for branch, segments in self._changed.items()}
+        self._connection.execute("SAVEPOINT trial")
+        try:
+            yield
+        except Exception:
+            if self._connection.in_transaction:  # otherwise SQLite has undone all of it, as it does on a full disk
+                self._connection.execute("ROLLBACK TO trial")
+                self._connection.execute("RELEASE trial")
+            self._changed = before
+            raise
+        self._connection.execute("RELEASE trial")
 
     def changed(self) -> Iterator[int]:
         """Yield the branches in which something changed."""
@@ -114,8 +156,17 @@ class Shelves:
 
     def changed_older(self, branch: int) -> list[Shelf]:
         """Return the older segments of a branch that changed; the others are not even looked at."""
-        (head,) = self._row("SELECT id FROM segment WHERE branch = ? AND highest IS NULL", branch)
+        head = self._filing.head(branch)
         return [self._shelf(number) for number in sorted(self._changed[branch] - {head})]
+
+    def branch(self, package: str, name: str) -> int:
+        """Return a branch, which is made if it is not there.
+
+        Raises:
+            CaseCollisionError: package or branch differ from an existing one only in case.
+        """
+        branch = self._filing.find_branch(package, name)
+        return self._filing.make_branch(package, name) if branch is None else branch
 
     def branches(self) -> list[int]:
         """Return all branches."""
@@ -124,25 +175,13 @@ class Shelves:
 
     def older(self, branch: int) -> Iterator[Shelf]:
         """Yield all older segments of a branch."""
-        rows = self._connection.execute(
-            "SELECT id FROM segment WHERE branch = ? AND highest IS NOT NULL ORDER BY highest DESC", (branch,)
-        ).fetchall()
-        return (self._shelf(number) for (number,) in rows)
+        return (self._shelf(number) for number in self._filing.older(branch))
 
     def refer(self, branch: int, references: Mapping[int, Segment]) -> None:
-        """Keep what the list of a branch says of its changed older segments."""
-        if not references:
-            return
-        self._connection.executemany(
-            "UPDATE segment SET reference = ? WHERE id = ?",
-            ((releases.fragment(segment), number) for number, segment in references.items()),
-        )
-        rows = self._connection.execute(
-            "SELECT reference FROM segment WHERE branch = ? AND highest IS NOT NULL ORDER BY highest DESC",
-            (branch,),
-        )
-        older = ",".join(reference for (reference,) in rows)
-        self._connection.execute("UPDATE branch SET older = ? WHERE id = ?", (older, branch))
+        """Keep what the list of a branch says of its changed older segments, and what is not known here as it was."""
+        if references:
+            said = self._filing.older(branch)
+            self._filing.refer(branch, {number: _renewed(said[number], part) for number, part in references.items()})
 
     def head(self, branch: int) -> Head:
         """Return what the pointers of a branch are rendered from."""
@@ -159,119 +198,61 @@ class Shelves:
         return Head(self._shelf(number), older, offered[0] if offered else None)
 
     def contents(self, branch: int) -> Iterator[tuple[str, str]]:
-        """Yield version and content of every release of a branch."""
+        """Yield version and content of every release of a branch, withdrawn ones too."""
         yield from self._connection.execute(
             "SELECT ota.version, ota.content FROM release JOIN ota ON ota.id = release.ota WHERE release.branch = ?",
             (branch,),
         )
 
-    def _find_branch(self, content: Content) -> int | None:
-        package = self._one("SELECT name FROM package WHERE folded = ?", content.package.lower())
-        if package and package[0] != content.package:
-            raise CaseCollisionError("package", content.package, package[0])
-        branch = self._one(
-            "SELECT name, id FROM branch WHERE package = ? AND folded = ?",
-            content.package,
-            content.branch.lower(),
-        )
-        if branch and branch[0] != content.branch:
-            raise CaseCollisionError("branch", content.branch, branch[0])
-        return branch[1] if branch else None
-
-    def _is_known(self, branch: int, content: Content) -> bool:
-        row = self._one(
-            "SELECT ota.version, ota.content FROM release JOIN ota ON ota.id = release.ota"
-            " WHERE release.branch = ? AND release.folded = ?",
-            branch,
-            content.version.lower(),
-        )
-        if not row:
-            return False
-        if row[0] != content.version:
-            raise CaseCollisionError("version", content.version, row[0])
-        if row[1].encode() != content.canonical():
+    def _find(self, branch: int | None, content: Content) -> Filed | None:
+        filed = self._filing.find(branch, content.version) if branch is not None else None
+        if filed and filed.content.encode() != content.canonical():
             raise VersionConflictError(content.package, content.branch, content.version)
-        return True
+        return filed
 
-    def _make_branch(self, content: Content) -> int:
-        package, branch = content.package, content.branch
-        self._connection.execute("INSERT OR IGNORE INTO package VALUES (?, ?, 1)", (package.lower(), package))
-        number = self._insert_row(
-            "INSERT INTO branch (package, name, folded) VALUES (?, ?, ?)", package, branch, branch.lower()
-        )
-        self._insert_row("INSERT INTO segment (branch) VALUES (?)", number)
-        return number
+    def _fill(self, branch: int, segment: int, part: ReleaseList, contents: Mapping[str, Content]) -> set[int]:
+        """Have a segment list what a part of a list names; returns these releases."""
+        self._filing.set_frame(segment, part.frame())
+        return {self._list(branch, segment, part, entry, contents) for entry in part.releases}
 
-    def _segment(self, branch: int, key: bytes) -> int:
-        """Find where a version belongs: the lowest segment that reaches up to it, else the list itself."""
-        row = self._one(
-            "SELECT id FROM segment WHERE branch = ? AND highest >= ? ORDER BY highest LIMIT 1", branch, key
-        ) or self._one("SELECT id FROM segment WHERE branch = ? AND highest IS NULL", branch)
-        if row is None:
-            raise RuntimeError(f"branch {branch} has no list")
-        return int(row[0])
+    def _list(self, branch: int, segment: int, part: ReleaseList, entry: Entry, contents: Mapping[str, Content]) -> int:
+        if filed := self._filing.find(branch, entry.version):
+            if not filed.is_same(entry):
+                raise VersionConflictError(part.package, part.branch, entry.version)
+            self._filing.relist(filed, segment, entry)
+            return filed.number
+        content = contents.get(entry.version)
+        if content is None:
+            raise StatementError(f"the list names {entry.version}, which is not on the mirror: push it with its file")
+        if (entry.content, entry.sha256) != (content.digest, content.sha256):
+            raise StatementError(f"what the list says of {entry.version} is not what came with it")
+        return self._filing.insert(branch, segment, content, entry)
 
-    def _insert(self, branch: int, segment: int, key: bytes, content: Content, entry: Entry) -> None:
-        number = self._insert_row(
-            "INSERT INTO ota (name, version, branch, content) VALUES (?, ?, ?, ?)",
-            content.package,
-            content.version,
-            content.branch,
-            content.canonical().decode(),
-        )
-        offered = entry.yanked is None and entry.rollout is None
-        self._insert_row(
-            "INSERT INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            number,
-            branch,
-            segment,
-            content.version.lower(),
-            key,
-            offered,
-            entry.sha256,
-            entry.size,
-            entry.published,
-            releases.fragment(entry),
-        )
-
-    def _split(self, branch: int, segment: int) -> set[int]:
-        """Keep a segment within bounds; returns the new segment, if one had to be made."""
-        (count,) = self._row("SELECT count(*) FROM release WHERE segment = ?", segment)
-        if count <= releases.MOST:
-            return set()
-        (highest,) = self._row(
-            "SELECT order_key FROM release WHERE segment = ? ORDER BY order_key LIMIT 1 OFFSET ?",
-            segment,
-            releases.CUT - 1,
-        )
-        lower = self._insert_row("INSERT INTO segment (branch, highest) VALUES (?, ?)", branch, highest)
-        self._connection.execute(
-            "UPDATE release SET segment = ? WHERE segment = ? AND order_key <= ?", (lower, segment, highest)
-        )
-        return {lower}
+    def _touch(self, branch: int, *segments: int) -> None:
+        self._changed.setdefault(branch, set()).update(segments)
 
     def _shelf(self, number: int) -> Shelf:
-        package, branch, frame = self._row(
+        package, branch, frame = self._connection.execute(
             "SELECT branch.package, branch.name, segment.frame"
             " FROM segment JOIN branch ON branch.id = segment.branch WHERE segment.id = ?",
-            number,
-        )
+            (number,),
+        ).fetchone()
         rows = self._connection.execute(
-            "SELECT entry FROM release WHERE segment = ? ORDER BY order_key DESC", (number,)
+            "SELECT entry FROM release WHERE segment = ? AND NOT withdrawn ORDER BY order_key DESC", (number,)
         )
         return Shelf(number, package, branch, json.loads(frame), tuple(entry for (entry,) in rows))
 
-    def _one(self, statement: str, *values: object) -> Any:
-        return self._connection.execute(statement, values).fetchone()
 
-    def _row(self, statement: str, *values: object) -> Any:
-        row = self._one(statement, *values)
-        if row is None:
-            raise RuntimeError(f"the catalogue has no row for {statement!r}")
-        return row
+def _by_hash(older: Mapping[int, str]) -> dict[str, int]:
+    return {json.loads(said)["sha256"]: number for number, said in older.items()}
 
-    def _insert_row(self, statement: str, *values: object) -> int:
-        number = self._connection.execute(statement, values).lastrowid
-        if number is None:
-            raise RuntimeError("nothing was inserted")
-        return number
+
+def _sent(part: Segment, segments: Mapping[str, ReleaseList]) -> ReleaseList:
+    if part.sha256 not in segments:
+        raise StatementError(f"the list names the segment {part.sha256}, which the mirror does not have: send it too")
+    return segments[part.sha256]
+
+
+def _renewed(said: str, part: Segment) -> Segment:
+    kept = releases.parse_reference(json.loads(said)).extra if said else {}
+    return replace(part, extra={**kept, **part.extra})

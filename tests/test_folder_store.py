@@ -286,3 +286,21 @@ def test_an_error_leaves_no_pages_in_the_spool(fault: Fault, tmp_path: Path) -> 
     place.store().publish(PAGES)
     blob = {layout.blob(canonical.digest(b"one")): b"one"}
     assert sites.read(place.root) == blob | {page.path: page.data for page in (*PAGES.immutable, *PAGES.pointers)}
+
+
+def test_a_pointer_without_data_is_removed(place: Place) -> None:
+    """Durably, once, and only if it is there; what never was needs no folder either."""
+    place.store().publish(PAGES)
+    calls = CountingCalls()
+    gone = Pages.of([Page(HIGHEST.path, b""), Page("maxVersion/lib/main.json", b"")])
+
+    written = place.store(calls).publish(gone)
+
+    assert [call.name for call in calls.calls][-2:] == ["unlink", "syncfs"]
+    assert written == Written(1, 0)
+    assert not (place.root / HIGHEST.path).exists()
+    assert not (place.root / "maxVersion" / "lib").exists()
+    assert place.store().publish(gone) == Written()
+    assert place.store().publish(gone, rewrite=True).bytes == 0
+    place.store().publish(PAGES)
+    assert (place.root / HIGHEST.path).read_bytes() == HIGHEST.data

@@ -56,6 +56,7 @@ def test_the_list_is_served_under_both_names() -> None:
     assert pages == [
         Page(layout.hashed_release_list("app", "main", canonical.digest(data)), data),
         Page(layout.release_list("app", "main"), data),
+        Page(layout.max_version("app", "main"), b""),
     ]
 
 

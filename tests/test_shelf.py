@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from builder import render
 from builder.catalogue import Catalogue
-from builder.errors import CaseCollisionError, VersionConflictError
+from builder.errors import CaseCollisionError, StatementError, VersionConflictError
 from builder.pages import Pages
 from builder.shelf import Shelves
 from mirror import canonical, content, layout, releases
@@ -23,7 +24,7 @@ from tests.support import sites
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mirror.errors import PublisherError
     from mirror.releases import ReleaseList
@@ -222,12 +223,13 @@ def pointers(pages: dict[str, bytes]) -> set[str]:
 
 def restore(source: Branch, target: Branch) -> None:
     """File a branch again from its list and segments."""
-    newest = source.newest()
+    newest, segments = source.newest(), source.segments()
+    contents = {
+        release.version: read(source, release.version) for part in (newest, *segments) for release in part.releases
+    }
     with target.catalogue.transaction():
         shelves = Shelves(target.catalogue.connection)
-        for part, reference in zip([*source.segments(), newest], [*newest.older, None], strict=True):
-            members = [(read(source, release.version), release) for release in part.releases]
-            shelves.restore(part.frame(), members, reference)
+        shelves.take(newest, {canonical.digest(part.encode()): part for part in segments}, contents)
 
 
 def read(branch: Branch, version: str) -> content.Content:
@@ -293,7 +295,7 @@ def test_names_are_alike_only_in_their_own_place(branch: Branch) -> None:
 def test_the_highest_offered_release_is_the_maximum(field: str, branch: Branch) -> None:
     """A release that is yanked, or only rolled out, is listed but not offered."""
     branch.publish(PACKAGES[1], **{field: {}})
-    assert layout.max_version("app", "main") not in branch.pages
+    assert branch.pages[layout.max_version("app", "main")] == b""
 
     branch.publish(PACKAGES[0])
     branch.publish(PACKAGES[2], **{field: {}})
@@ -312,3 +314,159 @@ def test_a_batch_can_touch_many_branches(branch: Branch) -> None:
     assert sum(name.startswith("releases/") for name in rendered) == 4
     assert sum(name.startswith("getVersion/") for name in rendered) == 6
     assert not any("still" in name for name in rendered)
+
+
+def take(branch: Branch, newest: ReleaseList, *contents: Package, segments: Sequence[ReleaseList] = ()) -> None:
+    """Have a branch take a list over, and render what changed."""
+    with branch.catalogue.transaction():
+        shelves = Shelves(branch.catalogue.connection)
+        by_hash = {canonical.digest(part.encode()): part for part in segments}
+        shelves.take(newest, by_hash, {package.content.version: package.content for package in contents})
+        pages = Pages.of(render.changed(shelves, []))
+    branch.pages |= {page.path: page.data for page in (*pages.immutable, *pages.pointers)}
+
+
+def test_a_list_is_taken_with_all_that_is_new_in_it(branch: Branch) -> None:
+    """A catalogue of yesterday takes over what its mirror got since, however much that is, segments too."""
+    branch.publish(*PACKAGES[:100])
+    with new_branch() as other:
+        other.publish(*PACKAGES[:300:2])
+        other.publish(*PACKAGES[1:300:2])
+
+        take(branch, other.newest(), *PACKAGES[:300], segments=other.segments())
+
+        assert branch.everything() == other.everything()
+        assert branch.publish(PACKAGES[301]) == other.publish(PACKAGES[301])
+
+
+def test_a_withdrawn_release_is_served_and_not_listed(branch: Branch) -> None:
+    """Of a release that its publisher took out, content.json stays; the list and the highest do without it."""
+    branch.publish(*PACKAGES[:3])
+    newest = branch.newest()
+
+    take(branch, replace(newest, releases=newest.releases[1:]))
+
+    assert versions(branch.newest()) == of(PACKAGES[:2])
+    assert branch.pages[layout.max_version("app", "main")] == PACKAGES[1].content.canonical()
+    assert layout.get_version("app", "main", PACKAGES[2].content.version) in branch.everything()
+    assert branch.catalogue.count() == 3
+
+
+def test_a_withdrawn_release_comes_back_as_it_was(branch: Branch) -> None:
+    """An upload of the same release lists it again, where it belongs; other bytes never get its version."""
+    branch.publish(*PACKAGES[:300])
+    before = branch.everything()
+    lowest = branch.segments()[-1]
+    (first, *others) = lowest.releases[::-1]
+    without = replace(lowest, releases=tuple(others[::-1]))
+    *higher, reference = branch.newest().older
+    shorter = replace(
+        reference,
+        from_version=others[0].version,
+        count=len(others),
+        sha256=canonical.digest(without.encode()),
+        size=len(without.encode()),
+    )
+    take(branch, replace(branch.newest(), older=(*higher, shorter)), segments=[without])
+    assert first.version not in versions(branch.segments()[-1])
+
+    with pytest.raises(VersionConflictError):
+        branch.publish(sites.package(first.version, data=b"other"))
+    branch.publish(PACKAGES[0])
+
+    assert branch.everything() == before
+
+
+def test_a_release_can_be_filed_as_withdrawn(branch: Branch) -> None:
+    """What a mirror serves and no list names is known, and stays unlisted; what is listed stays listed."""
+    branch.publish(PACKAGES[1])
+    listed = branch.newest()
+    with branch.catalogue.transaction():
+        shelves = Shelves(branch.catalogue.connection)
+        assert shelves.add_withdrawn(PACKAGES[2].content, entry(PACKAGES[2]))
+        assert not shelves.add_withdrawn(PACKAGES[2].content, entry(PACKAGES[2]))
+        assert not shelves.add_withdrawn(PACKAGES[1].content, entry(PACKAGES[1]))
+        with pytest.raises(VersionConflictError):
+            shelves.add_withdrawn(sites.package(PACKAGES[2].content.version, data=b"other").content, entry(PACKAGES[2]))
+
+    assert branch.everything()[layout.release_list("app", "main")] == listed.encode()
+    assert branch.everything()[layout.max_version("app", "main")] == PACKAGES[1].content.canonical()
+    assert layout.get_version("app", "main", PACKAGES[2].content.version) in branch.everything()
+
+
+def test_withdrawn_releases_cost_nothing(branch: Branch) -> None:
+    """What is rendered is found by an index that does not even have them."""
+    plan = branch.catalogue.connection.execute(
+        "EXPLAIN QUERY PLAN SELECT entry FROM release WHERE segment = 1 AND NOT withdrawn ORDER BY order_key DESC"
+    )
+    (index,) = branch.catalogue.connection.execute("SELECT sql FROM sqlite_master WHERE name = 'release_segment'")
+
+    assert [row[-1] for row in plan] == ["SEARCH release USING INDEX release_segment (segment=?)"]
+    assert index[0].endswith("WHERE NOT withdrawn")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda entries: (entry(PACKAGES[9]), *entries), StatementError),
+        (lambda entries: (replace(entry(PACKAGES[5]), content="0" * 64), *entries), StatementError),
+        (lambda entries: (replace(entries[0], size=1), *entries[1:]), VersionConflictError),
+        (lambda entries: (*entries[:-1], replace(entries[-1], version="0.0-RC1")), CaseCollisionError),
+    ],
+)
+def test_a_list_that_cannot_be_taken_leaves_no_trace(
+    branch: Branch, change: Callable[[tuple[Entry, ...]], tuple[Entry, ...]], error: type[PublisherError]
+) -> None:
+    """A trial that fails undoes what was filed, and others in the same publish go on."""
+    branch.publish(*PACKAGES[:3])
+    newest = replace(branch.newest(), releases=change(branch.newest().releases))
+    before = list(branch.catalogue.connection.iterdump())
+
+    with branch.catalogue.transaction():
+        shelves = Shelves(branch.catalogue.connection)
+        with pytest.raises(error), shelves.trial():
+            shelves.take(newest, {}, {PACKAGES[5].content.version: PACKAGES[5].content})
+        rendered = list(render.changed(shelves, []))
+
+    assert rendered == []
+    assert list(branch.catalogue.connection.iterdump()) == before
+
+
+def test_a_trial_forgets_what_it_touched(branch: Branch) -> None:
+    """A segment that was made in it and undone is not rendered."""
+    branch.publish(*PACKAGES[:MOST])
+    with new_branch() as other:
+        other.publish(*PACKAGES[: MOST + 1])
+        newest, segments = other.newest(), other.segments()
+
+    with branch.catalogue.transaction():
+        shelves = Shelves(branch.catalogue.connection)
+        with pytest.raises(StatementError, match="is not on the mirror"), shelves.trial():
+            shelves.take(newest, {canonical.digest(part.encode()): part for part in segments}, {})
+
+        assert list(render.changed(shelves, [])) == []
+
+
+def test_of_several_lists_in_one_publish_the_last_counts(branch: Branch) -> None:
+    """A segment that the first made and the second does not name is not even rendered."""
+    branch.publish(*PACKAGES[:MOST])
+    with new_branch() as other:
+        other.publish(*PACKAGES[: MOST + 1])
+        first, between = other.newest(), other.segments()
+        other.publish(PACKAGES[0], PACKAGES[MOST + 1])
+        last = replace(other.newest(), older=())
+
+    with branch.catalogue.transaction():
+        shelves = Shelves(branch.catalogue.connection)
+        contents = {package.content.version: package.content for package in PACKAGES[: MOST + 2]}
+        shelves.take(first, {canonical.digest(part.encode()): part for part in between}, contents)
+        shelves.take(last, {}, contents)
+        rendered = {page.path for page in render.changed(shelves, [])}
+
+    assert {path for path in rendered if path.startswith("releases/")} == {path_of(last), path_of(last, pointer=True)}
+    assert branch.everything()[path_of(last)] == last.encode()
+
+
+def path_of(part: ReleaseList, *, pointer: bool = False) -> str:
+    """Name a file of a list."""
+    return layout.release_list("app", "main") if pointer else path(part)

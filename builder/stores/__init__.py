@@ -31,7 +31,7 @@ class Store(Protocol):
         ...
 
     def publish(self, pages: Pages, *, repair: bool = False, rewrite: bool = False) -> Written:
-        """Write the immutable pages, then the pointers in their order; durable on return.
+        """Write the immutable pages, then the pointers in their order, removing those without data; durable on return.
 
         Pages that are there with the same bytes are left as they are.
 

@@ -49,19 +49,20 @@ class FolderStore:
 
     def publish(self, pages: Pages, *, repair: bool = False, rewrite: bool = False) -> Written:
         """Write the immutable pages, then the pointers in their order; durable on return."""
-        missing = self._missing_folders((*pages.immutable, *pages.pointers))
+        missing = self._missing_folders((*pages.immutable, *(page for page in pages.pointers if page.data)))
         immutable = [page for page in pages.immutable if self._is_new(page, missing, repair=repair) or rewrite]
-        pointers = [page for page in pages.pointers if rewrite or self._read(page, missing) != page.data]
+        pointers = [page for page in pages.pointers if rewrite or (self._read(page, missing) or b"") != page.data]
         if not immutable and not pointers:
             return Written()
         with self._staging() as staged:
             for folder in missing:
                 self._files.make_folder(self._root / folder)
             for page in (*immutable, *pointers):
-                staged[page.path] = self._stage(page)
+                if page.data:
+                    staged[page.path] = self._stage(page)
             self._files.sync_all(self._root)
             self._show(immutable, pointers, staged)
-        return Written(len(staged), sum(len(page.data) for page in (*immutable, *pointers)))
+        return Written(len(immutable) + len(pointers), sum(len(page.data) for page in (*immutable, *pointers)))
 
     @contextlib.contextmanager
     def _staging(self) -> Iterator[dict[str, Path]]:
@@ -76,14 +77,17 @@ class FolderStore:
             raise
 
     def _show(self, immutable: Sequence[Page], pointers: Sequence[Page], staged: Mapping[str, Path]) -> None:
-        """Rename staged pages to where they belong; durable on return."""
+        """Rename staged pages to where they belong, remove pointers that are no more; durable on return."""
         if immutable:
             for page in immutable:
                 self._files.rename(staged[page.path], self._root / page.path)
             # what pointers lead to is there for good before they lead to it
             self._files.sync_all(self._root)
         for page in pointers:
-            self._replace_pointer(page, staged[page.path])
+            if page.data:
+                self._replace_pointer(page, staged[page.path])
+            else:
+                self._files.remove(self._root / page.path)
         if pointers:
             self._files.sync_all(self._root)
 
