@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUSY_SECONDS = 60
-_HEADER = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +185,21 @@ class Catalogue:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse what SQLite did not write before SQLite sees it: it would remove the log beside it as stale."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_HEADER))
-    except FileNotFoundError:
+    """Refuse what SQLite did not write before SQLite opens it in earnest: it would remove the log beside it as stale.
+
+    SQLite itself has to look. Were the file opened and closed here, all locks of this process on it would be gone, and
+    the next process that closes the catalogue would take the log away from those who still write to it.
+    """
+    if not path.exists():
         return
-    except OSError as error:
-        raise CatalogueError(f"{path} cannot be opened: {error.strerror}") from error
-    if start and start != _HEADER:
-        raise NotACatalogueError(f"{path} is not a catalogue; `otamirror recover` makes a new one from the mirror")
+    try:
+        probe = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        with contextlib.closing(probe):
+            probe.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
+        raise CatalogueError(f"{path} cannot be opened: {error}") from error
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise NotACatalogueError(
+                f"{path} is not a catalogue; `otamirror recover` makes a new one from the mirror"
+            ) from error

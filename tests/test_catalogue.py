@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.sites import Package
 
 TIME = "2026-11-23T07:00:00Z"
-TABLES = {"ota", "package", "branch", "segment", "release", "outbox", "publish"}
+TABLES = {"ota", "package", "branch", "segment", "release", "outbox", "publish", "root", "role"}
 
 
 @pytest.fixture
@@ -323,7 +325,7 @@ def test_a_damaged_catalogue_is_told_from_one_that_cannot_be_read_now(path: Path
         assert not isinstance(caught.value, NotACatalogueError)
 
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 10_000)
-    with pytest.raises(NotACatalogueError, match=r"catalogue\.sqlite: not a catalogue"), Catalogue.open(path):
+    with pytest.raises(NotACatalogueError, match=r"catalogue\.sqlite is not a catalogue"), Catalogue.open(path):
         pass
 
 
@@ -332,3 +334,21 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing" / "catalogue.sqlite"):
         with pytest.raises(CatalogueError, match="cannot be opened"), Catalogue.open(path):
             pass
+
+
+def test_another_process_takes_no_log_away_from_one_that_has_it_open_twice(path: Path) -> None:
+    """What a service with two connections commits is there for everybody, whoever opened and closed it meanwhile.
+
+    SQLite removes the log when the last connection closes, and knows by locks of the file which is the last. Those of a
+    process are gone once it closes the file, however it opened it.
+    """
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute(sys.argv[2])); c.close()"
+    count = [sys.executable, "-c", script, str(path), "SELECT count(*) FROM release"]
+    with Catalogue.open(path) as made:
+        add(made, sites.package("1.0"))
+    with Catalogue.open(path) as first, Catalogue.open(path):
+        subprocess.run(count, check=True)
+
+        add(first, sites.package("1.1"))
+
+        assert subprocess.run(count, check=True, capture_output=True, text=True).stdout == "(2,)\n"
