@@ -1,6 +1,6 @@
 """The way of a package through the builder, as one page.
 
-    inbox -> Submission -> verify -> Release -> catalogue -> render -> Pages -> publish -> Publication
+    inbox -> Submission -> verify -> Release -> catalogue -> render -> Pages -> sign -> Pages -> publish -> Publication
 
 One process at a time takes from the inbox, and one at a time publishes; releases that come together are published
 together. A publisher's mistake ends the way of that package alone; an operator's trouble (a full disk) ends the
@@ -12,14 +12,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import os
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from builder import people, prune, recover, render, spool
+from builder import claims, people, prune, render, spool, upkeep
 from builder.catalogue import Catalogue
-from builder.errors import CatalogueError, MirrorError
+from builder.errors import CatalogueError
 from builder.intake.drops import Find, Pass
 from builder.intake.inbox import Drop, Inbox
 from builder.lock import Lock
@@ -27,10 +25,11 @@ from builder.pages import Pages
 from builder.progress import silent
 from builder.publish import Publisher
 from builder.shelf import Shelves
+from builder.signing import access
 from builder.stores.folder import FolderStore
-from builder.submission import Publication, Verdict
+from builder.submission import Publication, Release, Verdict
 from builder.verify import verify
-from mirror import layout
+from mirror import layout, trust
 from mirror.errors import PublisherError
 from mirror.files import Files
 from mirror.releases import Entry
@@ -38,18 +37,19 @@ from mirror.releases import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from builder.pages import Page
     from builder.progress import Progress
+    from builder.signing.change import Change
+    from builder.signing.keys import Keyring
     from builder.site import Site
     from builder.spool import Spool
     from builder.stores import Store, Written
-    from builder.submission import Release
+    from builder.submission import Statement
 
 logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
 _DAY = 86_400
-_RENDER_GROUP = 2000
-"""Pages of a full render that share their syncs; they are in memory together."""
 
 
 class Builder:
@@ -60,6 +60,7 @@ class Builder:
         site: Site,
         catalogue: Catalogue,
         spool: Spool,
+        keyring: Keyring,
         files: Files,
         clock: Callable[[], float],
         progress: Progress,
@@ -70,10 +71,11 @@ class Builder:
         self._inbox = Inbox(
             site.paths.inbox, site.paths.rejected, files, settle_seconds=site.inbox.settle_seconds, clock=clock
         )
-        self._spool = spool
         self._files = files
         self._clock = clock
         self._progress = progress
+        self.signing = access.signing(site, catalogue.connection, keyring, clock)
+        self._spool = spool
         self._publisher = Publisher(catalogue, self.store)
 
     def take_inbox(self) -> Pass:
@@ -89,28 +91,27 @@ class Builder:
                 waiting += [find for find in claimed if isinstance(find, Find)]
         return Pass(tuple(verdicts), tuple(waiting))
 
-    def publish(self, releases: Sequence[Release]) -> Publication:
-        """Publish releases together; those accepted are durable and visible on return."""
+    def publish(self, items: Sequence[Release | Statement]) -> Publication:
+        """Publish releases and statements together; those accepted are durable and visible on return."""
         with self._writing():
-            self._begin()
             with self.catalogue.transaction():
                 shelves = Shelves(self.catalogue.connection)
-                verdicts = tuple(self._accept(shelves, release) for release in releases)
-                judged = list(zip(releases, verdicts, strict=True))
-                new = [release.content for release, verdict in judged if verdict.is_new]
-                pages = Pages.of(render.changed(shelves, new))
-                blobs = [release.blob for release, verdict in judged if not verdict.error]
+                judged = [(item, *self._accept(shelves, item)) for item in items]
+                new = [item.content for item, verdict, _ in judged if isinstance(item, Release) and verdict.is_new]
+                pages = Pages.of([*render.changed(shelves, new), *(page for _, _, roles in judged for page in roles)])
+                pages = self.signing.sign(pages) if pages else pages
+                blobs = [item.blob for item, verdict, _ in judged if isinstance(item, Release) and not verdict.error]
                 written = self._publisher.prepare(blobs, pages)
             if pages:
                 written += self._publisher.publish(pages)
-        for release, verdict in judged:
-            _log(release, verdict)
-        return Publication(verdicts, written)
+        for item, verdict, _ in judged:
+            _log(item, verdict)
+        return Publication(tuple(verdict for _, verdict, _ in judged), written)
 
     def finish(self) -> None:
         """Publish what was committed before and may not have reached the mirror."""
         with self._writing():
-            self._begin()
+            pass
 
     def render_all(self) -> int:
         """Render the whole mirror again from catalogue and blobs; returns the number of files that were written.
@@ -118,26 +119,38 @@ class Builder:
         Raises:
             MirrorError: a blob is missing or has another size; nothing was written.
         """
-        with self._writing():
-            self._check_blobs()
-            written = self._begin(repair=True).files
-            with self._progress("rendering", self.catalogue.count()) as advance:
-                for group in _groups(render.everything(Shelves(self.catalogue.connection), advance), _RENDER_GROUP):
-                    written += self.store.publish(Pages.of(group), repair=True).files
-        logger.info("rendered the whole mirror: %d files written", written)
-        return written
+        with Lock(self.site.paths.spool).held():
+            mirror = self.site.paths.mirror
+            upkeep.check_blobs(mirror, self.catalogue)
+            written = self._begin(repair=True)
+            return written + upkeep.render_all(mirror, self._publisher, self.signing, self._progress)
 
     def prune(self, keep_days: float) -> list[str]:
-        """Remove blobs that no release names, and lists superseded more than `keep_days` ago; returns their paths."""
-        before = self._clock() - keep_days * _DAY
+        """Remove what no release and no metadata needs, and what was superseded more than `keep_days` ago."""
+        before = self._clock() - max(keep_days, self.site.superseded_days) * _DAY
         with self._writing():
-            self._begin()
             return list(prune.prune(self.site.paths.mirror, self.catalogue, self._files, before))
 
     def recover(self) -> int:
         """Fill an empty catalogue from the mirror's folder; returns the number of releases."""
+        with Lock(self.site.paths.spool).held():
+            mirror = self.site.paths.mirror
+            return upkeep.recover(mirror, self._publisher, self.signing, self._files, self._progress)
+
+    def resign(self, *, everything: bool = False) -> int:
+        """Sign anew what expires, and go on with a change of keys; returns the number of files that were written."""
         with self._writing():
-            return recover.recover(self.site.paths.mirror, self.catalogue, self._progress)
+            return upkeep.resign(self._publisher, self.signing, everything=everything)
+
+    def change(self, wanted: Change) -> None:
+        """Publish a change of who may sign."""
+        with self._writing():
+            upkeep.change(self._publisher, self.signing, wanted)
+
+    def rebin(self) -> bool:
+        """Have as many bins as the settings say; tells whether there were others."""
+        with self._writing():
+            return upkeep.rebin(self._publisher, self.signing)
 
     def refresh_pages(self, *, everything: bool = False) -> Written:
         """Bring the pages for people up to date: those of changed packages, or all."""
@@ -146,20 +159,21 @@ class Builder:
         with Lock(self.site.paths.mirror).held():
             return people.refresh(self.catalogue, self.store, look, everything=everything)
 
-    def _begin(self, *, repair: bool = False) -> Written:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be the only process that publishes to this site, once what was committed before is published."""
+        with Lock(self.site.paths.spool).held():
+            self._begin()
+            yield
+
+    def _begin(self, *, repair: bool = False) -> int:
         """Finish what was committed before; refuse to go on from nothing when the mirror holds releases."""
         if self.catalogue.is_empty() and any(self.site.paths.mirror.glob(layout.RELEASE_LISTS)):
             raise CatalogueError(
                 f"{self.site.paths.catalogue} is empty, but the mirror holds releases: the catalogue was lost; "
                 "put it back from a backup, or run `otamirror recover`"
             )
-        return self._publisher.finish(repair=repair)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Be the only process that publishes to this site."""
-        with Lock(self.site.paths.spool).held():
-            yield
+        return upkeep.begin(self.site.paths.mirror, self._publisher, self.signing, self._files, repair=repair)
 
     def _take(self, drops: Sequence[Drop]) -> list[Verdict]:
         verdicts: list[Verdict] = []
@@ -208,45 +222,51 @@ class Builder:
         logger.warning("refused %s: %s (moved to %s)", drop.title, "; ".join(str(error).splitlines()), target)
         return Verdict(drop.title, error=error)
 
-    def _accept(self, shelves: Shelves, release: Release) -> Verdict:
-        content, blob = release.content, release.blob
-        published = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        entry = Entry(content.version, content.digest, blob.sha256, blob.size, published, content.dependencies)
+    def _accept(self, shelves: Shelves, item: Release | Statement) -> tuple[Verdict, list[Page]]:
+        """Judge one item in the transaction; returns its publisher's role too, where a publisher signs."""
+        statement = item.statement if isinstance(item, Release) else item
         try:
-            return Verdict(release.title, is_new=shelves.add(content, entry))
+            if statement is None:
+                return self._accept_unsigned(shelves, cast("Release", item)), []
+            release = item if isinstance(item, Release) else None
+            pages = claims.accept(shelves, self.signing.roles, statement, release, self.signing.now())
+            return Verdict(item.title, is_new=bool(pages)), pages
         except PublisherError as error:
-            return Verdict(release.title, error=error)
+            return Verdict(item.title, error=error), []
 
-    def _check_blobs(self) -> None:
-        folder = self.site.paths.mirror / layout.BLOBS
-        with os.scandir(folder) if folder.is_dir() else contextlib.nullcontext(()) as entries:
-            sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
-        bad = [sha256 for sha256, size in self.catalogue.blobs() if sizes.get(sha256) != size]
-        if bad:
-            raise MirrorError(
-                f"{len(bad)} blobs are missing or truncated, {bad[0]} is the first: "
-                "`otamirror check` names them all; put them back from a backup or drop the packages again"
-            )
+    def _accept_unsigned(self, shelves: Shelves, release: Release) -> Verdict:
+        content, blob = release.content, release.blob
+        claims.refuse_unsigned(self.signing.roles, content.package)
+        published = trust.time(self.signing.now())
+        entry = Entry(content.version, content.digest, blob.sha256, blob.size, published, content.dependencies)
+        return Verdict(release.title, is_new=shelves.add(content, entry))
 
 
 @contextlib.contextmanager
 def opened(
-    site: Site, files: Files | None = None, clock: Callable[[], float] = time.time, progress: Progress = silent
+    site: Site,
+    files: Files | None = None,
+    clock: Callable[[], float] = time.time,
+    progress: Progress = silent,
+    ring: Keyring | None = None,
 ) -> Iterator[Builder]:
-    """Open a site for publishing, making its folders if need be."""
+    """Open a site for publishing, making its folders if need be; `ring` are other keys than the site's own."""
     files = files or Files()
     paths = site.paths
     for folder in (paths.var, paths.inbox, paths.rejected, paths.mirror, paths.spool, paths.catalogue.parent):
         files.make_folder(folder)
     with spool.session(paths.spool, paths.mirror, files) as own, Catalogue.open(paths.catalogue) as catalogue:
-        yield Builder(site, catalogue, own, files, clock, progress)
+        yield Builder(site, catalogue, own, ring or access.keyring(site), files, clock, progress)
 
 
-def _log(release: Release, verdict: Verdict) -> None:
-    for warning in release.warnings:
-        logger.warning("%s: %s", verdict.title, warning)
-    if verdict.is_new:
-        logger.info("published %s, %d bytes, sha256 %s", verdict.title, release.blob.size, release.blob.sha256)
+def _log(item: Release | Statement, verdict: Verdict) -> None:
+    if isinstance(item, Release):
+        for warning in item.warnings:
+            logger.warning("%s: %s", verdict.title, warning)
+    if verdict.is_new and isinstance(item, Release):
+        logger.info("published %s, %d bytes, sha256 %s", verdict.title, item.blob.size, item.blob.sha256)
+    elif verdict.is_new:
+        logger.info("published what its publisher says of %s", verdict.title)
     elif not verdict.error:
         logger.info("%s was published before, with the same bytes; nothing to do", verdict.title)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from builder import render
 from builder.progress import silent
 from builder.shelf import Shelves
+from builder.signing import inspect
+from builder.signing.roles import Roles
 from mirror import blobs, canonical, layout
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Fault:
 
     Attributes:
         path: below the mirror's root.
-        problem: `missing`, `extra`, `changed` or `truncated`.
+        problem: `missing`, `extra`, `changed`, `truncated` or `unsigned`.
     """
 
     path: str
@@ -35,12 +37,13 @@ class Fault:
 def check(mirror: Path, catalogue: Catalogue, progress: Progress = silent) -> Iterator[Fault]:
     """Yield everything in the mirror's folder that is not as the catalogue says, by path.
 
-    Superseded release lists may stay: they are known by their own hash. Pages for people and signed metadata are
-    not rendered from the catalogue alone and are passed over.
+    Superseded release lists and metadata may stay. All signatures in force are verified. Pages for people are not
+    rendered from the catalogue alone and are passed over.
     """
     present = set(_walk(mirror))
     faults = [*_pages(mirror, catalogue, present, progress), *_blobs(mirror, catalogue, present, progress)]
     faults += [Fault(path, "extra") for path in present if not _may_stay(mirror, path)]
+    faults += [Fault(*each) for each in inspect.faults(mirror, Roles(catalogue.connection))]
     yield from sorted(faults)
 
 
@@ -48,6 +51,8 @@ def _pages(mirror: Path, catalogue: Catalogue, present: set[str], progress: Prog
     """Check what can be rendered again, taking it out of `present`."""
     with progress("checking pages", catalogue.count()) as advance:
         for page in render.everything(Shelves(catalogue.connection), advance):
+            if not page.data:
+                continue  # it must not be there, and is extra if it is
             if page.path not in present:
                 yield Fault(page.path, "missing")
                 continue

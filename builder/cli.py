@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from builder import console
-from builder.commands import hosting, publishing, reading, service, tokens, writing
+from builder.commands import hosting, keys, publishing, reading, service, tokens, writing
 from mirror.errors import OTAError
 
 
@@ -60,7 +60,7 @@ def main(context: click.Context, site_file: Path) -> None:
     context.obj = site_file
 
 
-for _module in (service, tokens, publishing, writing, reading, hosting):
+for _module in (service, tokens, keys, publishing, writing, reading, hosting):
     for _command in _module.COMMANDS:
         main.add_command(_command)
 

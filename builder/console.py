@@ -40,6 +40,7 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(
         level=level, format="%(message)s" if _errors.is_terminal else _LINE, handlers=[handler], force=True
     )
+    logging.getLogger("tuf").setLevel(logging.WARNING)  # it tells of every signature that is not there yet
 
 
 @contextlib.contextmanager

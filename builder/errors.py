@@ -55,6 +55,12 @@ class MirrorError(OperatorError):
     code = "mirror"
 
 
+class KeysError(OperatorError):
+    """A key is missing, cannot be used, or may not do what is asked of it."""
+
+    code = "keys"
+
+
 class DropError(PublisherError):
     """What lies in the inbox is not a content.json and one regular file."""
 
@@ -113,3 +119,62 @@ class CaseCollisionError(PublisherError):
             f"use {existing!r} or another name"
         )
         self.existing = existing
+
+
+class NotClaimedError(PublisherError):
+    """A signed list came for a package that nobody claimed."""
+
+    code = "not-claimed"
+
+    def __init__(self, package: str) -> None:
+        super().__init__(
+            f"{package} is not claimed here, so nobody's signature counts for it: push it without a key, "
+            "or have the mirror's operator claim it for you (`otamirror keys claim`)"
+        )
+
+
+class ClaimedError(PublisherError):
+    """A release came without the signed list that its claimed package needs."""
+
+    code = "claimed"
+    status_hint = 403
+
+    def __init__(self, package: str) -> None:
+        super().__init__(
+            f"{package} is claimed by its publisher, who signs each of its releases: use `otamirror push --key`"
+        )
+
+
+class StatementError(PublisherError):
+    """What a publisher signed, list or role, cannot be taken as it is."""
+
+    code = "statement"
+
+
+class SignatureError(PublisherError):
+    """A role is not signed by enough of the keys that its package was claimed with."""
+
+    code = "signature"
+    status_hint = 403
+
+
+class StaleRoleError(PublisherError):
+    """A role is not the next one after the current: another came first, or an old one was signed on.
+
+    Attributes:
+        version: the current one.
+    """
+
+    code = "stale-role"
+    status_hint = 409
+
+    def __init__(self, role: str, version: int, given: int) -> None:
+        super().__init__(
+            f"{role} has version {version} here, so version {version + 1} is the next, not {given}: "
+            "fetch it, make the change again, and sign that"
+        )
+        self.version = version
+
+    def as_json(self) -> dict[str, object]:
+        """Return what happened, with the current version, which can be fetched by its name at once."""
+        return {**super().as_json(), "version": self.version}

@@ -1,26 +1,27 @@
-"""Rebuilding a lost catalogue from a mirror.
+"""Filling a catalogue from a mirror: one that was lost, or one from a backup that is older than the mirror.
 
 Release lists say which releases there are, in which segments and since when; their content.json lie beside them. A
-content.json that no list names is of a release that was accepted just before the catalogue was lost: it must never
-change either, so it is taken too, with the time of its file.
+content.json that no list names is of a release that was accepted just before the catalogue was lost, or that its
+publisher took out of the list: it must never change either, so it is taken too, with the time of its file.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from builder.catalogue import Catalogue
-from builder.errors import CatalogueError, MirrorError, NotACatalogueError
+from builder.errors import MirrorError, NotACatalogueError
 from builder.progress import silent
 from builder.shelf import Shelves
-from mirror import canonical, content, layout, releases
+from mirror import canonical, content, layout, releases, trust
 from mirror.errors import OTAError, PublisherError
 from mirror.releases import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from builder.progress import Progress
@@ -31,34 +32,43 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def recover(mirror: Path, catalogue: Catalogue, progress: Progress = silent) -> int:
-    """Fill an empty catalogue with what the mirror's folder holds; returns the number of releases.
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a mirror's metadata says of its lists.
+
+    Attributes:
+        lists: by path, the SHA-256 of each list that is signed for.
+        claimed: packages whose lists only their publishers may change.
+    """
+
+    lists: Mapping[str, str] = field(default_factory=dict)
+    claimed: Collection[str] = ()
+
+
+def merge(mirror: Path, catalogue: Catalogue, signed: Signed, progress: Progress = silent) -> None:
+    """Make a catalogue know all that a mirror's folder holds, in the caller's transaction.
 
     Raises:
-        CatalogueError: the catalogue has releases already.
-        MirrorError: files that lists name are missing or damaged; the catalogue stays empty.
+        MirrorError: files that lists name are missing or damaged.
     """
-    if catalogue.count():
-        raise CatalogueError(f"it has {catalogue.count()} releases already; nothing was lost, so nothing is recovered")
+    shelves = Shelves(catalogue.connection)
+    pointers = {path.relative_to(mirror).as_posix() for path in mirror.glob(layout.RELEASE_LISTS)}
     problems: list[str] = []
-    pointers = sorted(mirror.glob(layout.RELEASE_LISTS))
-    with catalogue.transaction(), progress("reading release lists", len(pointers)) as advance:
-        shelves = Shelves(catalogue.connection)
-        for pointer in pointers:
+    with progress("reading release lists", len(pointers)) as advance:
+        for path in sorted({*pointers, *signed.lists}):
             advance(1)
-            name = layout.parse_release_list(pointer.relative_to(mirror).as_posix())
+            name = layout.parse_release_list(path)
             if name is None or name.sha256 is not None:
                 continue
             try:
-                _take_branch(mirror, shelves, _read_list(mirror, layout.release_list(name.package, name.branch)))
+                _take_branch(mirror, shelves, _newest(mirror, path, signed.lists.get(path)))
             except OTAError as error:
                 problems.append(f"{name.package} on {name.branch}: {error}")
-        if problems:
-            raise MirrorError(
-                "\n".join(problems) + "\nput these files back from another copy of the mirror, then recover again"
-            )
-        _take_unlisted(mirror, shelves)
-    return catalogue.count()
+    if problems:
+        raise MirrorError(
+            "\n".join(problems) + "\nput these files back from another copy of the mirror, then recover again"
+        )
+    _take_unlisted(mirror, shelves, signed.claimed)
 
 
 def set_aside(path: Path, files: Files) -> bool:
@@ -77,26 +87,39 @@ def set_aside(path: Path, files: Files) -> bool:
     return bool(left)
 
 
+def _newest(mirror: Path, path: str, sha256: str | None) -> ReleaseList:
+    """Read the list that is signed for; the pointer to it may be older, or of a mirror that was never signed."""
+    name = layout.parse_release_list(path)
+    hashed = layout.hashed_release_list(name.package, name.branch, sha256) if name and sha256 else ""
+    if hashed and (mirror / hashed).exists():
+        return _read_list(mirror, hashed, sha256)
+    return _read_list(mirror, path)
+
+
 def _take_branch(mirror: Path, shelves: Shelves, newest: ReleaseList) -> None:
-    for reference in newest.older:
-        path = layout.hashed_release_list(newest.package, newest.branch, reference.sha256)
-        segment = _read_list(mirror, path, reference)
-        shelves.restore(segment.frame(), _releases(mirror, segment), reference)
-    shelves.restore(newest.frame(), _releases(mirror, newest))
+    parts = {part.sha256: _read_segment(mirror, newest, part) for part in newest.older}
+    contents = {
+        entry.version: _read_content(mirror, part, entry)
+        for part in (newest, *parts.values())
+        for entry in part.releases
+    }
+    shelves.take(newest, parts, contents)
 
 
-def _read_list(mirror: Path, path: str, reference: Segment | None = None) -> ReleaseList:
+def _read_segment(mirror: Path, newest: ReleaseList, reference: Segment) -> ReleaseList:
+    return _read_list(
+        mirror, layout.hashed_release_list(newest.package, newest.branch, reference.sha256), reference.sha256
+    )
+
+
+def _read_list(mirror: Path, path: str, sha256: str | None = None) -> ReleaseList:
     try:
         data = (mirror / path).read_bytes()
     except FileNotFoundError:
         raise MirrorError(f"{path} is missing") from None
-    if reference and canonical.digest(data) != reference.sha256:
+    if sha256 and canonical.digest(data) != sha256:
         raise MirrorError(f"{path} does not have the SHA-256 of its name")
     return releases.parse(data)
-
-
-def _releases(mirror: Path, part: ReleaseList) -> list[tuple[Content, Entry]]:
-    return [(_read_content(mirror, part, entry), entry) for entry in part.releases]
 
 
 def _read_content(mirror: Path, part: ReleaseList, entry: Entry) -> Content:
@@ -110,14 +133,16 @@ def _read_content(mirror: Path, part: ReleaseList, entry: Entry) -> Content:
     return content.parse(data).content
 
 
-def _take_unlisted(mirror: Path, shelves: Shelves) -> None:
+def _take_unlisted(mirror: Path, shelves: Shelves, claimed: Collection[str]) -> None:
     for path, data in _contents(mirror):
         try:
             found = content.parse(data).content
-            blob = mirror / layout.blob(found.sha256)
-            published = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            entry = Entry(found.version, found.digest, found.sha256, blob.stat().st_size, published, found.dependencies)
-            if shelves.add(found, entry):
+            size = (mirror / layout.blob(found.sha256)).stat().st_size
+            published = trust.time(datetime.fromtimestamp(path.stat().st_mtime, UTC))
+            entry = Entry(found.version, found.digest, found.sha256, size, published, found.dependencies)
+            # only its publisher may put a release into a claimed package's list
+            add = shelves.add_withdrawn if found.package in claimed else shelves.add
+            if add(found, entry):
                 logger.warning("%s is in no release list; taken as a release", path)
         except (PublisherError, FileNotFoundError) as error:
             logger.warning("%s is in no release list and was left out: %s", path, error)

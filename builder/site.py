@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from builder import values
 from builder.errors import SiteError
+from mirror import trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ class Paths:
     spool: Annotated[Path, values.path] = Path("spool")
     catalogue: Annotated[Path, values.path] = Path("catalogue.sqlite")
     tokens: Annotated[Path, values.path] = Path("tokens.json")
+    keys: Annotated[Path, values.path] = Path("keys")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,31 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Trust:
+    """How metadata is signed: how many signatures roles need, for how long they hold, how many bins there are."""
+
+    bins: Annotated[int, values.power_of_two(2, 1 << trust.MAX_BIN_BITS)] = 256
+    root_threshold: Annotated[int, values.whole(1, 16)] = 1
+    targets_threshold: Annotated[int, values.whole(1, 16)] = 1
+    root_days: Annotated[int, values.whole(1, 3650)] = 365
+    targets_days: Annotated[int, values.whole(1, 3650)] = 365
+    publisher_days: Annotated[int, values.whole(1, 3650)] = 180
+    online_days: Annotated[int, values.whole(1, 3650)] = 90
+    timestamp_days: Annotated[int, values.whole(1, 365)] = 14
+    poll_seconds: Annotated[int, values.whole(0, trust.MAX_POLL_SECONDS)] = 0
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where private keys are that are not files in `paths.keys`."""
+
+    timestamp: Annotated[str, values.key] = ""
+    snapshot: Annotated[str, values.key] = ""
+    unclaimed: Annotated[str, values.key] = ""
+    passphrase_file: Annotated[Path | None, values.optional_path] = None
+
+
+@dataclass(frozen=True)
 class Limits:
     """What is refused for its size; 0 is no limit."""
 
@@ -112,6 +139,13 @@ class Site:
     receiver: Receiver = Receiver()
     metrics: Metrics = Metrics()
     limits: Limits = Limits()
+    trust: Trust = Trust()
+    keys: Keys = Keys()
+
+    @property
+    def superseded_days(self) -> float:
+        """How many days a superseded file must stay: until no device and no cache has metadata that leads to it."""
+        return self.trust.timestamp_days + self.cache.pointer_max_age / 86_400
 
 
 def load(file: Path) -> Site:
@@ -174,6 +208,8 @@ def _assemble(file: Path, given: Mapping[str, Any]) -> Site:
     tables = {name: kind(**given.get(name, {})) for name, kind in _tables(Site).items()}
     if "listen" not in given.get("receiver", {}):
         tables["receiver"] = replace(tables["receiver"], listen=tables["server"].listen)
+    if secret := tables["keys"].passphrase_file:
+        tables["keys"] = replace(tables["keys"], passphrase_file=file.parent / secret)
     site = Site(file, **{**given, **tables, "paths": _placed(file.parent, given.get("paths", {}))})
     listen = site.server.listen
     return site if site.url or not listen.port else replace(site, url=listen.url)

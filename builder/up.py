@@ -16,6 +16,7 @@ from builder import build
 from builder.intake import hints
 from builder.intake.bell import Bell
 from builder.intake.watch import watch
+from builder.signing import establish
 from builder.uploads import receive
 from builder.web import serve
 
@@ -38,7 +39,8 @@ or upload it:
   curl -X PUT -F content=@FILE.json -F file=@FILE {uploads}/update
 
 Update a device from it:
-  {bin}otadevice init --device my-device --remote {url} --allow "$PWD"
+  {bin}otamirror --site {site} keys export-root --output root.json
+  {bin}otadevice init --device my-device --remote {url} --root root.json --allow "$PWD"
   {bin}otadevice add app --branch main --local "$PWD/app"
   {bin}otadevice update
 
@@ -52,6 +54,7 @@ def up(site: Site) -> None:
     with contextlib.ExitStack() as stack:
         site = _serve(site, bell, stack)
         builder = stack.enter_context(build.opened(site))
+        builder.finish()
         click.echo(_next(site))
         _watch_inbox(builder, bell)
 
@@ -74,6 +77,7 @@ def _stopped_by_signals() -> Bell:
 def _watch_inbox(builder: Builder, bell: Bell) -> None:
     def take() -> Pass:
         result = builder.take_inbox()
+        builder.resign()
         builder.refresh_pages()
         return result
 
@@ -106,4 +110,14 @@ def _next(site: Site) -> str:
     command = Path(sys.argv[0])
     folder = f"{command.parent}/" if command.name == "otamirror" else ""
     paths, uploads = site.paths, site.receiver.listen.url
-    return _NEXT.format(name=site.name, url=site.url, uploads=uploads, inbox=paths.inbox, var=paths.var, bin=folder)
+    text = _NEXT.format(
+        name=site.name,
+        url=site.url,
+        uploads=uploads,
+        inbox=paths.inbox,
+        var=paths.var,
+        bin=folder,
+        site=site.file,
+    )
+    advice = establish.offline_advice(paths.keys)
+    return f"{text}\n{advice}\n" if advice else text

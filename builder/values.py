@@ -18,6 +18,7 @@ Reader = Callable[[object], Any]  # raises ValueError with what is wanted
 GIB = 1024**3
 _UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": GIB, "TiB": 1024**4}
 _SIZE = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
+_KEY = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+")
 _ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
@@ -57,6 +58,17 @@ def whole(least: int, most: int) -> Reader:
         # True is an int to Python, but not to the person who wrote it
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ValueError(f"a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def power_of_two(least: int, most: int) -> Reader:
+    """Make the reader of powers of two from `least` to `most`."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most or value & (value - 1):
+            raise ValueError(f"a power of two from {least} to {most}")
         return value
 
     return read
@@ -104,6 +116,18 @@ def path(value: object) -> Path:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError("a path as text, not empty and without control characters")
     return Path(value)
+
+
+def optional_path(value: object) -> Path | None:
+    """Read a path, "" for none."""
+    return None if value == "" else path(value)
+
+
+def key(value: object) -> str:
+    """Read where a private key is, "" for the usual place."""
+    if not isinstance(value, str) or not (value == "" or _KEY.fullmatch(value)):
+        raise ValueError('"", or where the key is, such as "key:/etc/otamirror/timestamp.pem" or "env:OTA_KEY"')
+    return value
 
 
 def address(value: object) -> Address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ import click
 from builder import check, console
 from builder.catalogue import Catalogue
 from builder.commands import options
+from builder.signing import access, expiry
 from mirror import content, content_schema
 from mirror.errors import OperatorError
 
@@ -55,17 +57,27 @@ def run_show(site: Site, package: str, version: str, branch: str) -> None:
 @options.as_json
 @options.pass_site
 def run_check(site: Site, *, as_json: bool) -> None:
-    """Read every byte of the mirror again; files that are missing, extra, changed or truncated are named."""
+    """Read every byte of the mirror again, verify every signature, and tell how long each role holds.
+
+    Files that are missing, extra, changed, truncated or not signed by who should are named.
+    """
     with _catalogue(site) as catalogue:
         faults = list(check.check(site.paths.mirror, catalogue, console.progress))
+        roles = expiry.summary(access.signing(site, catalogue.connection, access.keyring(site), time.time))
         count = catalogue.count()
     if as_json:
-        console.as_json([{"path": fault.path, "problem": fault.problem} for fault in faults])
+        named = [{"path": fault.path, "problem": fault.problem} for fault in faults]
+        console.as_json({"faults": named, "roles": [each.fields() for each in roles]})
     else:
         for fault in faults:
             click.echo(f"{fault.problem}\t{fault.path}")
-        click.echo(f"{count} releases checked, {len(faults)} faults", err=True)
-    if faults:
+        for each in roles:
+            if each.is_alarming:
+                click.echo(f"{'expired' if each.left <= 0 else 'expires soon'}\t{each}")
+        first = min(roles, key=lambda each: each.expires, default=None)
+        until = f"; {first.role} is the first to expire, {first.expires}" if first else ""
+        click.echo(f"{count} releases checked, {len(faults)} faults{until}", err=True)
+    if faults or any(each.left <= 0 for each in roles):
         sys.exit(1)
 
 

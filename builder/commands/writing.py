@@ -1,4 +1,4 @@
-"""Commands that write the mirror: `build`, `recover`, `prune`."""
+"""Commands that write the mirror: `build`, `recover`, `prune`, `resign`, `rebin`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from builder import build, console, recover
 from builder.commands import options
+from builder.signing import expiry
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -73,13 +74,58 @@ def run_recover(site: Site) -> None:
 
 
 @click.command("prune")
-@click.option("--keep-days", default=30, show_default=True, help="Keep superseded release lists for so long.")
+@click.option(
+    "--keep-days",
+    default=30,
+    show_default=True,
+    help="Keep what is superseded for so long, and in any case until no device can ask for it.",
+)
 @options.pass_site
 def run_prune(site: Site, keep_days: int) -> None:
-    """Remove blobs that no release names, and release lists that were superseded long ago."""
+    """Remove blobs that no release names, and release lists and metadata that were superseded long ago."""
     with build.opened(site) as builder:
         for path in builder.prune(keep_days):
             click.echo(path)
 
 
-COMMANDS = (run_build, run_recover, run_prune)
+@click.command("resign")
+@click.option("--all", "everything", is_flag=True, help="Sign everything anew that is signed here, due or not.")
+@options.as_json
+@options.pass_site
+def run_resign(site: Site, *, everything: bool, as_json: bool) -> None:
+    """Sign anew what expires, and go on with a change of keys; for cron, where `up` does not run.
+
+    Ends with 1 if a role has less than a third of its time left after that: those that only people can renew.
+
+    \b
+    Example: otamirror resign
+    """
+    with build.opened(site) as builder:
+        written = builder.resign(everything=everything)
+        due = [each for each in expiry.expiries(builder.signing) if each.is_alarming]
+    if as_json:
+        console.as_json({"written": written, "due": [each.fields() for each in due]})
+    else:
+        click.echo(f"{written} files written, {len(due)} roles expire soon")
+        for each in due:
+            click.echo(f"  {each}", err=True)
+    if due:
+        sys.exit(1)
+
+
+@click.command("rebin")
+@options.pass_site
+def run_rebin(site: Site) -> None:
+    """Divide the release lists into as many bins as `trust.bins` in site.toml says.
+
+    More bins make an update smaller for devices on a mirror with very many packages.
+
+    \b
+    Example: otamirror rebin
+    """
+    with build.opened(site) as builder:
+        changed = builder.rebin()
+    click.echo(f"release lists are in {site.trust.bins} bins{'' if changed else ' already'}")
+
+
+COMMANDS = (run_build, run_recover, run_prune, run_resign, run_rebin)

@@ -23,7 +23,7 @@ from builder import build, check
 from builder.catalogue import Catalogue
 from mirror import releases
 from mirror.files import Calls, Files
-from tests.support import readers, sites, trace
+from tests.support import clients, readers, sites, trace
 from tests.support.faults import CountingCalls
 from tests.support.readers import View
 
@@ -54,12 +54,14 @@ class Scene:
         packages: all that are published once the inbox is.
         dropped: those of them that are in it.
         before: the mirror as readers saw it last.
+        client: what a client that comes back keeps.
     """
 
     site: Site
     packages: tuple[Package, ...]
     dropped: tuple[Package, ...]
     before: View
+    client: Path
 
     @property
     def command(self) -> list[str]:
@@ -110,14 +112,13 @@ def command(site: Site, *words: str) -> list[str]:
 
 def lay(name: str, folder: Path) -> Scene:
     """Lay out a scene in a new folder."""
-    site = sites.make(folder)
+    # what is empty has no keys yet, so that they are made under the test's eyes
+    site = sites.make(folder, signed=False)
     old, files, before = _grown() if name == "grown" else ((), {}, View({}, {}))
-    for path, data in files.items():
-        (site.paths.var / path).parent.mkdir(parents=True, exist_ok=True)
-        (site.paths.var / path).write_bytes(data)
+    sites.write(site.paths.var, files)
     sites.drop(site.paths.inbox, _DROPPED[0])
     sites.drop_folder(site.paths.inbox, _DROPPED[1], "lib")
-    return Scene(site, (*old, *_DROPPED), _DROPPED, before)
+    return Scene(site, (*old, *_DROPPED), _DROPPED, before, folder.with_name(f"{folder.name}.client"))
 
 
 def run(site: Site, calls: Calls | None = None) -> Pass:
@@ -142,9 +143,16 @@ def points(name: str, wanted: Callable[[Call], bool]) -> list[int]:
 
 
 def look(scene: Scene) -> View:
-    """See the mirror as readers do at this moment: never broken, and nothing gone that was there before."""
-    view = readers.look(scene.site.paths.mirror)
+    """See the mirror as readers do at this moment: never broken, and nothing gone that was there before.
+
+    Clients of signed metadata, one that is new and one that comes back, can verify it all.
+    """
+    mirror = scene.site.paths.mirror
+    view = readers.look(mirror)
     view.keeps(scene.before)
+    with tempfile.TemporaryDirectory() as fresh:
+        clients.verify(mirror, Path(fresh))
+    clients.verify(mirror, scene.client)
     return view
 
 

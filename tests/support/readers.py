@@ -85,6 +85,8 @@ def look(mirror: Path) -> View:
             _judge_max_version(files, path)
         elif path.startswith("otafiles/"):
             require(canonical.digest(data) == path.removeprefix("otafiles/"), f"{path} has other bytes")
+        elif path.startswith(layout.METADATA):
+            require(path == layout.TIMESTAMP or layout.parse_metadata(path) is not None, f"{path} is no metadata")
         else:
             newest = _judge_list(files, path)
             if path == layout.release_list(newest.package, newest.branch):

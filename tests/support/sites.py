@@ -11,19 +11,24 @@ Nothing here judges; the real builder does the work.
 
 from __future__ import annotations
 
+import functools
 import os
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder import build
 from builder import site as settings
 from builder.intake.drops import CONTENT
 from builder.submission import Release
-from mirror import canonical, content
+from mirror import canonical, content, layout
 from mirror.blobs import Blob
 
 if TYPE_CHECKING:
-    from builder.site import Site
+    from collections.abc import Mapping
+
+    from builder.site import Site, Trust
     from mirror.content import Content
 
 
@@ -46,13 +51,18 @@ class Clock:
         return self.now
 
 
-def make(folder: Path, toml: str = "") -> Site:
-    """Make a site in `folder`, with an empty inbox."""
+def make(folder: Path, toml: str = "", *, signed: bool = True) -> Site:
+    """Make a site in `folder`, with an empty inbox, and with few bins unless `toml` speaks of trust itself.
+
+    It has its keys and first metadata, unless it is not to be `signed` yet.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "site.toml"
-    file.write_text(toml)
+    file.write_text(toml if "[trust]" in toml else f"{toml}\n[trust]\nbins = 2\n")
     site = settings.load(file)
     site.paths.inbox.mkdir(parents=True)
+    if signed:
+        write(site.paths.var, _first_files(site.trust))
     return site
 
 
@@ -91,9 +101,22 @@ def release(package: Package, folder: Path) -> Release:
     return Release(package.content, Blob(package.content.sha256, len(package.data), path))
 
 
+def pages(mirror: Path) -> dict[str, bytes]:
+    """Read every file of a mirror but its signed metadata, by its path."""
+    return {path: data for path, data in read(mirror).items() if not path.startswith(layout.METADATA)}
+
+
 def read(folder: Path) -> dict[str, bytes]:
     """Read every file below a folder, by its path from there."""
     return {path: Path(folder, path).read_bytes() for path in paths(folder)}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder, by their paths from there."""
+    for path, data in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
@@ -109,3 +132,13 @@ def paths(folder: Path) -> list[str]:
         for root, _, names in os.walk(folder)
         for name in names
     )
+
+
+@functools.cache
+def _first_files(trust: Trust) -> Mapping[str, bytes]:
+    """Have a builder open a site for the first time; returns what it made, by the path below `var`."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = replace(make(Path(folder, "site"), signed=False), trust=trust)
+        with build.opened(site) as builder:
+            builder.finish()
+        return read(site.paths.var)

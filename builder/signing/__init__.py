@@ -1,0 +1,1 @@
+"""Signed metadata: keys, roles, and every publish signed."""
