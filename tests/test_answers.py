@@ -9,11 +9,10 @@ import pytest
 
 from builder.client.answers import Answer, NotNowError, RefusedError
 from mirror.canonical import Problem
-from mirror.content import Content
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC).timestamp()
-CONTENT = Content(package="app", version="1.0", branch="main", sha256="0" * 64)
-TAKEN = {"package": "app", "version": "1.0", "branch": "main", "sha256": "0" * 64, "new": True}
+SENT = {"package": "app", "version": "1.0", "branch": "main", "sha256": "0" * 64}
+TAKEN = {**SENT, "new": True}
 
 
 def answer(status: int = 200, body: object = None, **headers: str) -> Answer:
@@ -23,8 +22,8 @@ def answer(status: int = 200, body: object = None, **headers: str) -> Answer:
 
 def test_a_receivers_200_is_the_only_success() -> None:
     """Not another status with the same words: 304 and 201 above all are taken for success by many clients."""
-    assert answer(200, TAKEN).accepts(CONTENT)
-    assert [status for status in range(201, 600) if answer(status, TAKEN).accepts(CONTENT)] == []
+    assert answer(200, TAKEN).accepts(SENT)
+    assert [status for status in range(201, 600) if answer(status, TAKEN).accepts(SENT)] == []
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_a_200_that_is_not_of_a_receiver_is_no_success(body: bytes) -> None:
     """Networks that want a sign-in answer 200 to everything; what was taken is named by who took it."""
     said = Answer(200, {}, body)
 
-    assert not said.accepts(CONTENT)
+    assert not said.accepts(SENT)
     assert "no receiver" in said.meaning(with_token=True)
 
 
@@ -107,6 +106,35 @@ def test_without_a_token_one_is_asked_for(status: int) -> None:
     """Who sent none needs one; who sent one needs another."""
     assert "set OTAMIRROR_TOKEN" in answer(status).meaning(with_token=False)
     assert "set OTAMIRROR_TOKEN" not in answer(status).meaning(with_token=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "advice"),
+    [
+        (403, "claimed", "push with --key"),
+        (403, "signature", "claimed with other keys"),
+        (400, "not-claimed", "push without --key"),
+        (400, "statement", "mend what is named"),
+        (409, "stale-role", "somebody else signs"),
+        (403, "forbidden", "a token that covers"),
+        (409, "version-conflict", "publish under another one"),
+    ],
+)
+@pytest.mark.parametrize("with_token", [True, False])
+def test_refusals_of_claimed_packages_are_told_apart(status: int, error: str, advice: str, *, with_token: bool) -> None:
+    """Keys have nothing to do with tokens, and the receiver says which of them is missing."""
+    told = answer(status, {"error": error, "detail": "x"}).meaning(with_token=with_token)
+
+    assert advice in told or (error == "forbidden" and not with_token)
+
+
+def test_a_late_role_is_told_with_the_current_one() -> None:
+    """Only that refusal has a version to go on from, and only a number is one."""
+    assert answer(409, {"error": "stale-role", "version": 7}).current_role == 7
+    for version in (None, 0, -1, True, "7", 1.5, [7]):
+        assert answer(409, {"error": "stale-role", "version": version}).current_role is None
+    assert answer(409, {"error": "version-conflict", "version": 7}).current_role is None
+    assert answer(409, []).current_role is None
 
 
 def test_a_redirect_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +12,17 @@ from builder.client import parcel
 from builder.client.parcel import BLOCK, ChangedError, Form, Parcel
 from builder.errors import HashMismatchError
 from builder.pack import PackError
+from builder.submission import Parts
+from builder.verify import verify
 from mirror.content import ContentError, parse
-from tests.support import receiving
+from mirror.releases import MOST
+from tests.support import publishers, receiving, sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from builder.submission import Statement
 
 FIELDS = {"package": "app", "version": "1.0+b~1", "branch": "main", "BeforeUpdate": "true\n"}
 BOUNDARY = "0123456789abcdef"
@@ -174,3 +180,39 @@ def test_a_missing_file_is_told(file: Path) -> None:
         parcel.stated(file, FIELDS)
     with pytest.raises(PackError, match="does not exist"):
         parcel.written(file, raw)
+
+
+@pytest.fixture
+def statement() -> Statement:
+    """Sign a list with a segment."""
+    with publishers.desk() as desk:
+        desk.file(*(sites.package(f"2.{number}") for number in range(MOST - 2)))
+        return verify(desk.draft(sites.package("3.0")).parts())
+
+
+def test_a_statement_goes_before_the_file(file: Path, statement: Statement) -> None:
+    """What is wrong with it is told before the file is sent; the list's segments are lines after it."""
+    sent = replace(parcel.stated(file, FIELDS), statement=statement)
+    form = Form(sent, BOUNDARY)
+    body = b"".join(form)
+
+    (content, listed, signed, package) = receiving.parts(form.content_type, body)
+    assert len(body) == len(form)
+    assert [part.name for part in (content, listed, signed, package)] == ["content", "list", "signed", "file"]
+    assert content.raw == sent.content.canonical()
+    assert listed.raw == statement.listed + b"".join(part.encode() for part in statement.segments.values())
+    assert listed.raw.count(b"\n") == 2
+    assert signed.raw == statement.signed
+    assert package.raw == DATA
+
+
+def test_a_statement_goes_alone(statement: Statement) -> None:
+    """Without a release there are two parts, and what the mirror reads there is what was signed."""
+    form = Form(statement, BOUNDARY)
+    body = b"".join(form)
+
+    listed, signed = receiving.parts(form.content_type, body)
+    assert len(body) == len(form)
+    assert [part.name for part in (listed, signed)] == ["list", "signed"]
+    again = verify(Parts(listed.raw, signed.raw))
+    assert (again.listed, again.segments, again.signed) == (statement.listed, statement.segments, statement.signed)

@@ -140,7 +140,7 @@ def test_another_package_costs_little(rig: Rig, tmp_path: Path) -> None:
 
 def test_a_package_that_is_too_large_costs_no_upload(rig: Rig, tmp_path: Path) -> None:
     """Its length is known before."""
-    told, sent = sending(large(tmp_path, "app", 80_000_000), rig.port, "")
+    told, sent = sending(large(tmp_path, "app", 100_000_000), rig.port, "")
 
     assert "answers 413" in told
     assert "70000000 bytes" in told

@@ -17,8 +17,6 @@ from mirror.errors import PublisherError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mirror.content import Content
-
 _MAX_SHOWN = 8000
 _UNSHOWN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 # what passes by itself: too slow, too early, too often
@@ -47,6 +45,17 @@ _MEANINGS = {
     417: "something on the way does not know `Expect: 100-continue`: push past the proxies",
     _FULL: "the mirror has no room: tell its operator, then push again",
 }
+
+
+_SIGNED = {
+    "claimed": "the package is claimed, so its publisher signs each release: push with --key",
+    "not-claimed": "nobody has claimed the package: push without --key, or ask the mirror's operator to claim it",
+    "signature": "the package was claimed with other keys: push with one of them, or have the mirror's operator change "
+    "the claim",
+    "stale-role": "somebody else signs for the package at the same time: push again",
+    "statement": "what was signed cannot be taken as it is: mend what is named, then push again",
+}
+"""What refusals of claimed packages mean, by their `error`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +102,22 @@ class Answer:
         """Whether the same upload may be taken when somebody has made room."""
         return self.status == _FULL
 
-    def accepts(self, content: Content) -> bool:
-        """Tell whether a receiver says that this release is on its mirror."""
-        wanted = ("package", "branch", "version", "sha256")
-        return self.status == 200 and all(self.fields.get(key) == getattr(content, key) for key in wanted)
+    @property
+    def error(self) -> str:
+        """The receiver's word for programs; empty if it has none."""
+        return str(self.fields.get("error", ""))
+
+    @property
+    def current_role(self) -> int | None:
+        """The version of the package's role, if another than the next one was sent."""
+        version = self.fields.get("version")
+        # JSON's true is an int too
+        is_version = isinstance(version, int) and not isinstance(version, bool) and version > 0
+        return version if self.error == "stale-role" and is_version else None
+
+    def accepts(self, sent: Mapping[str, object]) -> bool:
+        """Tell whether a receiver says that just this is on its mirror."""
+        return self.status == 200 and all(self.fields.get(key) == value for key, value in sent.items())
 
     def retry_after(self, now: float) -> float:
         """Return how many seconds the server wants to be left alone; `now` is in seconds since 1970."""
@@ -113,6 +134,8 @@ class Answer:
         if 300 <= self.status < 400 and self.status != 304:
             place = _shown(self.headers.get("Location", "")) or "another place"
             return f"it sends uploads to {place}; nothing was sent there: if you trust it, push --to it"
+        if self.error in _SIGNED:
+            return _SIGNED[self.error]
         if self.status in {401, 403} and not with_token:
             return _ASK_FOR_ONE
         return _MEANINGS.get(self.status, "try again later" if self.may_pass else _NO_RECEIVER)

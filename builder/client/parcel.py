@@ -1,4 +1,4 @@
-"""A release that is ready to be sent: its content.json, its file, and the form that carries both (contract, section 5).
+"""What is ready to be sent, and the form that carries it (contract, section 5): a release, a statement, or both.
 
 The file is hashed once before, because content.json names the hash, and again on the way: bytes that are not those
 that were hashed are never sent whole. Memory stays constant, whatever the size.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from builder import pack
 from builder.errors import HashMismatchError
+from builder.verify import lines
 from mirror import content
 from mirror.errors import PublisherError
 
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from builder.submission import Statement
     from mirror.canonical import Problem
     from mirror.content import Content
 
 BLOCK = 64 * 1024
+_JSON, _BYTES = "application/json", "application/octet-stream"
+_LINE = b"\r\n"
 
 
 class ChangedError(PublisherError):
@@ -43,12 +47,17 @@ class ChangedError(PublisherError):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A valid content, and the file of `size` bytes whose SHA-256 it names."""
+    """A valid content, and the file of `size` bytes whose SHA-256 it names.
+
+    Attributes:
+        statement: what its publisher signed, for a claimed package.
+    """
 
     content: Content
     file: Path
     size: int
     warnings: tuple[Problem, ...] = ()
+    statement: Statement | None = None
 
     @property
     def title(self) -> str:
@@ -83,30 +92,34 @@ def written(file: Path, raw: bytes, progress: Callable[[int], None] = lambda _: 
 
 
 class Form:
-    """A parcel as multipart/form-data of a known length.
+    """A parcel, or a statement alone, as multipart/form-data of a known length.
 
-    The content goes first: what is refused for its sake is refused before the file is sent.
+    The file goes last: what is refused for the sake of the others is refused before it is sent.
     """
 
-    def __init__(self, parcel: Parcel, boundary: str, progress: Callable[[int], None] = lambda _: None) -> None:
-        self._parcel = parcel
+    def __init__(
+        self, sent: Parcel | Statement, boundary: str, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._parcel = sent if isinstance(sent, Parcel) else None
         self._progress = progress
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        # nobody needs the file's own name, and any quotes in it would have to be escaped
-        name = f"{parcel.content.package}-{parcel.content.version}"
-        self._head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="content"; filename="content.json"\r\n'
-            "Content-Type: application/json\r\n\r\n"
-        ).encode()
-        self._head += parcel.content.canonical()
-        self._head += (
-            f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
-        ).encode()
+        statement = sent.statement if isinstance(sent, Parcel) else sent
+        pieces: list[bytes] = []
+        if self._parcel:
+            content = self._parcel.content
+            pieces += [_headers(boundary, "content", "content.json", _JSON), content.canonical()]
+        if statement:
+            listed = lines(statement.newest, statement.segments.values())
+            pieces += [_headers(boundary, "list", "list.json", _BYTES), listed]
+            pieces += [_headers(boundary, "signed", "signed.json", _JSON), statement.signed]
+        if self._parcel:
+            # nobody needs the file's own name, and any quotes in it would have to be escaped
+            pieces.append(_headers(boundary, "file", f"{content.package}-{content.version}", _BYTES))
+        self._head = b"".join(pieces).removeprefix(_LINE)
         self._tail = f"\r\n--{boundary}--\r\n".encode()
 
     def __len__(self) -> int:
-        return len(self._head) + self._parcel.size + len(self._tail)
+        return len(self._head) + (self._parcel.size if self._parcel else 0) + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the form in pieces; of each piece of the file, its size is told once the next is asked for.
@@ -115,22 +128,33 @@ class Form:
             ChangedError: the file is not what it was; the form is never whole then.
         """
         yield self._head
-        left, digest = self._parcel.size, hashlib.sha256()
-        for block in self._blocks():
+        if self._parcel:
+            yield from self._file(self._parcel)
+        yield self._tail
+
+    def _file(self, parcel: Parcel) -> Iterator[bytes]:
+        left, digest = parcel.size, hashlib.sha256()
+        for block in _blocks(parcel.file):
             left -= len(block)
             if left < 0:
-                raise ChangedError(self._parcel.file, "grew")
+                raise ChangedError(parcel.file, "grew")
             digest.update(block)
             yield block
             self._progress(len(block))
-        if left or digest.hexdigest() != self._parcel.content.sha256:
-            raise ChangedError(self._parcel.file, "was cut short" if left else "was changed")
-        yield self._tail
+        if left or digest.hexdigest() != parcel.content.sha256:
+            raise ChangedError(parcel.file, "was cut short" if left else "was changed")
 
-    def _blocks(self) -> Iterator[bytes]:
-        try:
-            with self._parcel.file.open("rb", buffering=0) as file:
-                while block := file.read(BLOCK):
-                    yield block
-        except OSError as error:
-            raise ChangedError(self._parcel.file, f"could not be read ({error.strerror})") from error
+
+def _headers(boundary: str, name: str, filename: str, kind: str) -> bytes:
+    """Begin a part; the line end before the boundary ends what comes before."""
+    disposition = f'Content-Disposition: form-data; name="{name}"; filename="{filename}"'
+    return f"\r\n--{boundary}\r\n{disposition}\r\nContent-Type: {kind}\r\n\r\n".encode()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK):
+                yield block
+    except OSError as error:
+        raise ChangedError(path, f"could not be read ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""Uploading a release: the client of `PUT /update`, and the only module of the builder that knows requests.
+"""Uploading, and reading what a mirror has: the client of `PUT /update`, the builder's only module with requests.
 
 Nothing but a receiver's 200 is a success. The token goes to the place that the publisher named and to no other: along
 no redirect, and to this machine through no proxy. What may pass is tried again, because the same release twice is one.
@@ -11,7 +11,8 @@ import logging
 import secrets
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -20,17 +21,18 @@ from requests.auth import AuthBase
 
 from builder.client.answers import Answer, NotNowError, RefusedError
 from builder.client.attentive import Attentive, AttentiveTLS
-from builder.client.parcel import Form
+from builder.client.parcel import Form, Parcel
 from builder.progress import silent
+from builder.values import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urllib3.connectionpool import HTTPConnectionPool
 
-    from builder.client.parcel import Parcel
     from builder.client.target import Target
     from builder.progress import Advance, Progress
+    from builder.submission import Statement
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,11 @@ LONGEST_PAUSE = 300.0
 _FIRST_PAUSE = 2.0
 _CONNECT_SECONDS = 20.0
 _ANSWER_SECONDS = 600.0  # after the last byte, a mirror makes gigabytes durable, and those of others before
+_READ_SECONDS = 60.0
 _MAX_ANSWER = 64 * 1024
 _NO_PROXIES = {"http": "", "https": ""}
+_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A release that is on the mirror, by the receiver's word, after so many attempts."""
+    """What is on the mirror, by the receiver's word, after so many attempts."""
 
     answer: Answer
     attempts: int
@@ -73,19 +78,35 @@ class Receipt:
         return self.answer.fields.get("new") is True
 
 
-def push(parcel: Parcel, target: Target, patience: Patience, progress: Progress = silent) -> Receipt:
-    """Publish a parcel.
+def push(sent: Parcel | Statement, target: Target, patience: Patience, progress: Progress = silent) -> Receipt:
+    """Publish a parcel, or a statement alone.
 
     Raises:
         RefusedError: the receiver does not take it.
         NotNowError: it may be taken later.
         ChangedError: the file changed while it was sent.
     """
+    answer, attempts = _patiently(lambda: _deliver(sent, target, progress), patience)
+    return Receipt(answer, attempts)
+
+
+def get(url: str, most_bytes: int, patience: Patience) -> bytes | None:
+    """Return a file of a mirror; None if it is not there.
+
+    Raises:
+        RefusedError: the mirror does not hand it out, or it has more bytes.
+        NotNowError: it may do so later.
+    """
+    return _patiently(lambda: _fetch(url, most_bytes), patience)[0]
+
+
+def _patiently(call: Callable[[], _Result], patience: Patience) -> tuple[_Result, int]:
+    """Call until it succeeds; returns the number of attempts too."""
     attempt = 0
     while True:
         attempt += 1
         try:
-            return Receipt(_deliver(parcel, target, progress), attempt)
+            return call(), attempt
         except NotNowError as error:
             answer = error.answer
             pause = patience.pause(attempt, answer)
@@ -95,29 +116,38 @@ def push(parcel: Parcel, target: Target, patience: Patience, progress: Progress 
             patience.sleep(pause)
 
 
-def _deliver(parcel: Parcel, target: Target, progress: Progress) -> Answer:
-    """Send a parcel once, and insist on its being taken."""
+def _deliver(sent: Parcel | Statement, target: Target, progress: Progress) -> Answer:
+    """Send once, and insist on its being taken."""
+    name, size = (sent.file.name, sent.size) if isinstance(sent, Parcel) else (sent.title, 0)
     try:
-        with progress(f"sending {parcel.file.name}", parcel.size) as advance:
-            answer = _send(parcel, target, advance)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        with progress(f"sending {name}", size) as advance:
+            answer = _send(sent, target, advance)
+    except _FAILURES as error:
         raise _unanswered(target.url, error) from error
-    if answer.accepts(parcel.content):
+    if answer.accepts(_stated(sent)):
         return answer
     problem = f"{target.url} answers {answer.status}: {answer.meaning(with_token=bool(target.token))}"
     raise NotNowError(problem, answer) if answer.may_pass or answer.is_full else RefusedError(problem, answer)
 
 
-def _send(parcel: Parcel, target: Target, advance: Advance) -> Answer:
-    form = Form(parcel, secrets.token_hex(16), advance)
-    headers = {
-        "Accept-Encoding": "identity",
-        "Content-Type": form.content_type,
-        "Expect": "100-continue",
-        "User-Agent": f"otamirror/{importlib.metadata.version('otamirror')}",
-    }
+def _stated(sent: Parcel | Statement) -> dict[str, object]:
+    """Return what the receiver's answer has to say."""
+    stated: dict[str, object] = {}
+    if isinstance(sent, Parcel):
+        stated = {key: getattr(sent.content, key) for key in ("package", "branch", "version", "sha256")}
+    statement = sent.statement if isinstance(sent, Parcel) else sent
+    if statement:
+        stated |= {"package": statement.package, "branch": statement.branch, "signed": statement.role.signed.version}
+    return stated
+
+
+def _send(sent: Parcel | Statement, target: Target, advance: Advance) -> Answer:
+    form = Form(sent, secrets.token_hex(16), advance)
+    headers = {"Content-Type": form.content_type, "Expect": "100-continue", **_headers()}
     # a session for one request: a connection whose body was broken off is of no use for another
     with _Session() as session:
+        session.mount("http://", _Listening())
+        session.mount("https://", _Listening())
         response = session.put(
             target.url,
             data=form,
@@ -130,6 +160,42 @@ def _send(parcel: Parcel, target: Target, advance: Advance) -> Answer:
         )
         body = response.raw.read(_MAX_ANSWER, decode_content=False)
     return Answer(response.status_code, response.headers, body)
+
+
+def _fetch(url: str, most_bytes: int) -> bytes | None:
+    """Ask for a file once."""
+    try:
+        with _Session() as session:
+            response = session.get(
+                url,
+                headers=_headers(),
+                auth=_Bearer(""),
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                proxies=_NO_PROXIES if is_loopback(urlsplit(url).hostname or "") else None,
+                allow_redirects=False,
+                stream=True,
+            )
+            body = cast("bytes", response.raw.read(most_bytes + 1, decode_content=False))
+            missing = getattr(response.raw, "length_remaining", None) or 0
+    except _FAILURES as error:
+        raise _unanswered(url, error) from error
+    answer = Answer(response.status_code, response.headers)
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise (NotNowError if answer.may_pass else RefusedError)(f"{url} answers {answer.status}", answer)
+    if len(body) > most_bytes:
+        raise RefusedError(f"{url} has more than {most_bytes} bytes, the most that it may have")
+    if missing:
+        raise NotNowError(f"{url}: the connection failed before its end")
+    return body
+
+
+def _headers() -> dict[str, str]:
+    return {
+        "Accept-Encoding": "identity",
+        "User-Agent": f"otamirror/{importlib.metadata.version('otamirror')}",
+    }
 
 
 def _unanswered(url: str, error: Exception) -> RefusedError | NotNowError:
@@ -147,18 +213,15 @@ def _unanswered(url: str, error: Exception) -> RefusedError | NotNowError:
 
 
 class _Session(requests.Session):
-    """A session that listens while it sends, and leaves redirects alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter())
+    """A session that leaves redirects alone."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as requests names it
         return None
 
 
-class _Adapter(HTTPAdapter):
+class _Listening(HTTPAdapter):
+    """Listens while it sends."""
+
     def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> HTTPConnectionPool:
         pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*arguments, **named))
         pool.ConnectionCls = AttentiveTLS if pool.scheme == "https" else Attentive

@@ -34,6 +34,11 @@ class Target:
     token: str = field(default="", repr=False)
 
     @property
+    def mirror(self) -> str:
+        """The URL of the mirror itself."""
+        return self.url.removesuffix(PATH)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether it is on this machine."""
         return is_loopback(urlsplit(self.url).hostname or "")

@@ -19,9 +19,8 @@ from builder.uploads.refusals import (
     MethodError,
     too_large,
 )
-from builder.uploads.upload import OVERHEAD
+from builder.uploads.upload import OVERHEAD, TEXTS
 from builder.values import is_loopback
-from mirror.content import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 _FORM = "multipart/form-data"
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, section 5.1.1
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::[0-9]*)?")
+_BESIDE = sum(TEXTS.values()) + OVERHEAD  # bytes that a body may have beside the file
 _HOW = "make one with `otamirror token add`, and every upload needs it"
 
 
@@ -116,7 +116,7 @@ def _check_length(headers: Headers, most_bytes: int, free_bytes: Callable[[], in
     if "content-length" not in headers:
         raise LengthError("the request has neither Content-Length nor Transfer-Encoding: chunked; send one of them")
     length = int(headers["content-length"])
-    if 0 < most_bytes < length - MAX_BYTES - OVERHEAD:
+    if 0 < most_bytes < length - _BESIDE:
         raise too_large(most_bytes)
     if length > free_bytes():
         raise DiskFullError

@@ -1,7 +1,7 @@
 """Group commit: uploads that come while a publish runs are published together by the next one.
 
-A single thread has the builder. Whoever submits a release gets a future; what waits when the thread is free goes
-into one publish, so that a hundred uploads share the syncs of one.
+A single thread has the builder. Whoever submits a release, or a statement alone, gets a future; what waits when the
+thread is free goes into one publish, so that a hundred uploads share the syncs of one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder import build, spool
+from builder.submission import Release
 from builder.uploads.refusals import DiskFullError
 from mirror.canonical import Problem, first, join
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from builder.build import Builder
     from builder.site import Site
     from builder.spool import Spool
-    from builder.submission import Release, Verdict
+    from builder.submission import Statement, Verdict
     from builder.uploads.metrics import Metrics
     from mirror.content import Content
     from mirror.files import Files
@@ -38,14 +39,14 @@ _RESERVE = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a release, and what its publisher should look at all the same."""
+    """What became of an upload, and what its publisher should look at all the same."""
 
     verdict: Verdict
     warnings: tuple[Problem, ...] = ()
 
 
 class _Waiting(NamedTuple):
-    release: Release
+    item: Release | Statement
     future: Future[Outcome]
 
 
@@ -72,13 +73,13 @@ class Committer:
         """Tell how much room there is for uploads."""
         return max(0, shutil.disk_usage(self._builder.site.paths.spool).free - _RESERVE)
 
-    def submit(self, release: Release) -> Future[Outcome]:
-        """Have a release published; its blob is taken out of the spool, whatever becomes of it.
+    def submit(self, item: Release | Statement) -> Future[Outcome]:
+        """Have a release or a statement published; a blob is taken out of the spool, whatever becomes of it.
 
-        The future's result tells that the release is durable and visible, or was refused. Its exception is an
+        The future's result tells that it is durable and visible, or was refused. Its exception is an
         operator's trouble, or the cancellation of what had not begun.
         """
-        waiting = _Waiting(release, Future())
+        waiting = _Waiting(item, Future())
         self._waiting.append(waiting)
         self._worker.submit(self._publish)
         return waiting.future
@@ -91,20 +92,20 @@ class Committer:
     def _publish(self) -> None:
         """Publish together what waits; every submission asks for this, and the first one finds them all."""
         group = list(self._take())
-        releases = [release for release, _ in group]
-        if not releases:
+        items = [item for item, _ in group]
+        if not items:
             return
         try:
-            with self._metrics.publish(len(releases)):
-                outcomes = self._outcomes(releases)
+            with self._metrics.publish(len(items)):
+                outcomes = self._outcomes(items)
             self.trouble = ""
         except Exception as error:  # noqa: BLE001 - told to everybody whom it concerns
             self.trouble = str(error)
-            self._discard(releases)
+            self._discard(items)
             for _, future in group:
                 future.set_exception(error)
         else:
-            self._discard(releases)
+            self._discard(items)
             for (_, future), outcome in zip(group, outcomes, strict=True):
                 future.set_result(outcome)
             self._published()
@@ -115,16 +116,19 @@ class Committer:
             if waiting.future.set_running_or_notify_cancel():
                 yield waiting
             else:
-                self._discard([waiting.release])
+                self._discard([waiting.item])
 
-    def _outcomes(self, releases: Sequence[Release]) -> list[Outcome]:
+    def _outcomes(self, items: Sequence[Release | Statement]) -> list[Outcome]:
         if not self.free_bytes():
             raise DiskFullError
-        verdicts = self._builder.publish(releases).verdicts
+        verdicts = self._builder.publish(items).verdicts
         return [
-            Outcome(verdict, () if verdict.error else (*release.warnings, *self._missing(release.content)))
-            for release, verdict in zip(releases, verdicts, strict=True)
+            Outcome(verdict, () if verdict.error else self._warnings(item))
+            for item, verdict in zip(items, verdicts, strict=True)
         ]
+
+    def _warnings(self, item: Release | Statement) -> tuple[Problem, ...]:
+        return (*item.warnings, *self._missing(item.content)) if isinstance(item, Release) else ()
 
     def _missing(self, content: Content) -> list[Problem]:
         """Tell which dependencies no device could get yet; they may be published later."""
@@ -134,11 +138,12 @@ class Committer:
             if not self._builder.catalogue.newest(name, content.branch, 1)
         )
 
-    def _discard(self, releases: Sequence[Release]) -> None:
+    def _discard(self, items: Sequence[Release | Statement]) -> None:
         """Remove the blobs that the mirror did not take."""
-        for release in releases:
-            with contextlib.suppress(OSError):  # the next start removes what stays
-                self.spool.discard(release.blob.path)
+        for item in items:
+            if isinstance(item, Release):
+                with contextlib.suppress(OSError):  # the next start removes what stays
+                    self.spool.discard(item.blob.path)
 
 
 @contextlib.contextmanager

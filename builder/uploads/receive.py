@@ -60,7 +60,7 @@ def receive(site: Site) -> None:
         click.echo(f"Uploads come in by PUT {server.url}{PATH}. Ctrl-C stops it.")
 
         def tidy() -> Pass:
-            builder.finish()
+            builder.resign()
             builder.refresh_pages()
             return Pass()
 

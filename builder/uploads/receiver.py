@@ -2,8 +2,9 @@
 
     admit -> Upload -> Submission -> verify -> Release -> commit -> 200
 
-200 is said when the release is durable and visible. Whatever is refused leaves nothing behind, and gets an answer
-that says why; a body that is not wanted is not waited for.
+For claimed packages a statement comes with the release, or alone. 200 is said when all is durable and visible.
+Whatever is refused leaves nothing behind, and gets an answer that says why; a body that is not wanted is not waited
+for.
 """
 
 from __future__ import annotations
@@ -19,25 +20,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
+from builder.submission import Release
 from builder.uploads import refusals
 from builder.uploads.admission import admit
 from builder.uploads.body import Body
 from builder.uploads.refusals import FaultError, UnavailableError
-from builder.uploads.upload import Upload
-from builder.verify import verify
+from builder.uploads.upload import CONTENT, LIST, Upload
+from builder.verify import read_list, verify
 from builder.web import addresses
 from mirror import content
 from mirror.errors import PublisherError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from starlette.applications import Starlette
     from starlette.types import Receive, Scope, Send
 
     from builder.site import Site
-    from builder.submission import Release
+    from builder.submission import Statement
     from builder.uploads.admission import Admission
     from builder.uploads.commit import Committer, Outcome
     from builder.uploads.metrics import Metrics
@@ -98,14 +100,14 @@ class Receiver:
         if self._is_stopped:
             raise UnavailableError
         admission = admit(request, self._tokens, self._site.limits.package_bytes, self._committer.free_bytes)
-        release = await self._receive(admission, body)
-        outcome = await asyncio.wrap_future(self._committer.submit(release))
+        item = await self._receive(admission, body)
+        outcome = await asyncio.wrap_future(self._committer.submit(item))
         if outcome.verdict.error:
             raise outcome.verdict.error
         self._metrics.uploads.labels("new" if outcome.verdict.is_new else "known").inc()
-        return JSONResponse(_accepted(release, outcome), headers=_HEADERS)
+        return JSONResponse(_accepted(item, outcome), headers=_HEADERS)
 
-    async def _receive(self, admission: Admission, body: Body) -> Release:
+    async def _receive(self, admission: Admission, body: Body) -> Release | Statement:
         """Take the whole body in; if that fails, nothing of it stays."""
         upload = Upload(admission.boundary, self._committer.spool, self._files, self._site.limits.package_bytes)
         try:
@@ -116,13 +118,13 @@ class Receiver:
             raise
 
     async def _read(self, upload: Upload, admission: Admission, body: Body) -> None:
-        is_judged = False
+        unjudged = dict(_SUBJECTS)
         while chunk := await body.read():
             upload.feed(chunk)
-            if not is_judged and (raw := upload.content) is not None:
-                stated = (await self._in_thread(partial(content.parse, raw))).content
-                admission.check(stated.package, stated.branch)
-                is_judged = True
+            for part, subject in tuple(unjudged.items()):
+                if (raw := upload.text(part)) is not None:
+                    del unjudged[part]
+                    admission.check(*await self._in_thread(partial(subject, raw)))
             if upload.is_worth_writing:
                 await self._in_thread(upload.write)
 
@@ -171,13 +173,32 @@ class _Route(BaseRoute):
         await self._receiver(scope, receive, send)
 
 
-def _accepted(release: Release, outcome: Outcome) -> dict[str, object]:
-    accepted = release.content
+def _content_subject(raw: bytes) -> tuple[str, str]:
+    """Tell which package and branch a content.json is about."""
+    stated = content.parse(raw).content
+    return stated.package, stated.branch
+
+
+def _list_subject(raw: bytes) -> tuple[str, str]:
+    """Tell which package and branch a release list is about."""
+    newest = read_list(raw)
+    return newest.package, newest.branch
+
+
+_SUBJECTS: Mapping[str, Callable[[bytes], tuple[str, str]]] = {CONTENT: _content_subject, LIST: _list_subject}
+"""The parts that say what an upload is about, which its token has to allow."""
+
+
+def _accepted(item: Release | Statement, outcome: Outcome) -> dict[str, object]:
+    about: dict[str, object] = {}
+    if isinstance(item, Release):
+        stated = item.content
+        about = {key: getattr(stated, key) for key in ("package", "branch", "version", "sha256")}
+    statement = item.statement if isinstance(item, Release) else item
+    if statement:
+        about |= {"package": statement.package, "branch": statement.branch, "signed": statement.role.signed.version}
     return {
-        "package": accepted.package,
-        "branch": accepted.branch,
-        "version": accepted.version,
-        "sha256": accepted.sha256,
+        **about,
         "new": outcome.verdict.is_new,
         "warnings": [warning._asdict() for warning in outcome.warnings],
     }

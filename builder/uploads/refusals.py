@@ -125,6 +125,11 @@ def too_large(most_bytes: int) -> TooLargeError:
     )
 
 
+def too_long(part: str, most_bytes: int) -> TooLargeError:
+    """Say that a part other than the file has more bytes than it ever needs."""
+    return TooLargeError(f"the part {part} has more than {most_bytes} bytes, the most that it may have")
+
+
 def of(error: BaseException) -> OTAError:
     """Return what a client is told of an error."""
     if isinstance(error, PublisherError | DiskFullError | UnavailableError):

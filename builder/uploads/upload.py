@@ -1,7 +1,7 @@
-"""One upload: its two parts, taken from the stream as they come (contract, section 5).
+"""One upload: its parts, taken from the stream as they come (contract, section 5).
 
 `feed` only parses; `write` and `finish` hash and write, and are for a thread. Memory stays constant, whatever is
-sent: content.json is bounded, the file goes to the spool, and what is neither is counted.
+sent: texts are bounded, the file goes to the spool, and what is in no part is counted.
 """
 
 from __future__ import annotations
@@ -13,18 +13,27 @@ from typing import TYPE_CHECKING
 
 import multipart
 
-from builder.submission import Submission
-from builder.uploads.refusals import FormError, too_large
+from builder.submission import Parts, Submission
+from builder.uploads.refusals import FormError, too_large, too_long
+from builder.verify import MAX_ROLE_BYTES
+from mirror import content, releases
 from mirror.blobs import Blob
-from mirror.content import MAX_BYTES, ContentTooLarge
+from mirror.content import ContentTooLarge
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from builder.spool import Spool
     from mirror.files import Files, Writer
 
-CONTENT, FILE = "content", "file"
+CONTENT, FILE, LIST, SIGNED = "content", "file", "list", "signed"
+TEXTS: Mapping[str, int] = {CONTENT: content.MAX_BYTES, LIST: releases.MAX_BYTES, SIGNED: MAX_ROLE_BYTES}
+"""The parts that are kept in memory, with the bytes that they may have."""
+
 OVERHEAD = 64 * 1024
 """How many bytes of a body may be in none of its parts."""
+
+_RELEASE, _STATEMENT = {CONTENT, FILE}, {LIST, SIGNED}
 
 _WORTH_WRITING = 2 * 1024 * 1024
 _MANY_PIECES = 1024
@@ -44,7 +53,7 @@ class Upload:
         self._part = ""
         self._ended: set[str] = set()
         self._outside = 0
-        self._content = bytearray()
+        self._texts = {name: bytearray() for name in TEXTS}
         self._path = spool.path()
         self._sha256 = hashlib.sha256()
         self._size = 0
@@ -54,10 +63,9 @@ class Upload:
         self._writer: Writer | None = None
         self._at_disk = threading.Lock()  # a request that is cancelled leaves its thread behind, at work
 
-    @property
-    def content(self) -> bytes | None:
-        """The content.json, once it is whole."""
-        return bytes(self._content) if CONTENT in self._ended else None
+    def text(self, part: str) -> bytes | None:
+        """Return one of the texts, once it is whole."""
+        return bytes(self._texts[part]) if part in self._ended else None
 
     @property
     def is_worth_writing(self) -> bool:
@@ -70,7 +78,7 @@ class Upload:
         Raises:
             FormError: they are not those of a form with the parts that there must be.
             ContentTooLarge: content.json is too large.
-            TooLargeError: the file is.
+            TooLargeError: another part is.
         """
         self._outside += len(data)
         try:
@@ -97,7 +105,7 @@ class Upload:
                 self._writer.write(piece)
             self._pieces, self._waiting = [], 0
 
-    def finish(self, origin: str) -> Submission:
+    def finish(self, origin: str) -> Submission | Parts:
         """Return what was uploaded, now that the body has ended.
 
         Raises:
@@ -107,13 +115,16 @@ class Upload:
             self._parser.close()
         except multipart.MultipartError as error:
             raise FormError("the body ends before its last boundary; send all of it") from error
-        missing = [part for part in (CONTENT, FILE) if part not in self._ended]
-        if missing:
-            raise FormError(f"the part {' and the part '.join(missing)} is missing; an upload has both")
+        self._check_whole()
+        listed, signed = self.text(LIST), self.text(SIGNED)
+        parts = Parts(listed, signed) if listed is not None and signed is not None else None
+        if parts and FILE not in self._ended:
+            return parts
         self.write()
         with self._at_disk:
             self._open.close()
-        return Submission(bytes(self._content), Blob(self._sha256.hexdigest(), self._size, self._path), origin)
+        blob = Blob(self._sha256.hexdigest(), self._size, self._path)
+        return Submission(bytes(self._texts[CONTENT]), blob, origin, parts)
 
     def discard(self) -> None:
         """Leave nothing in the spool."""
@@ -124,8 +135,10 @@ class Upload:
 
     def _begin(self, segment: multipart.MultipartSegment) -> None:
         name = segment.name or ""
-        if name not in {CONTENT, FILE}:
-            raise FormError(f"there is a part {name[:80]!r}; an upload has the parts {CONTENT} and {FILE} only")
+        if name not in _RELEASE | _STATEMENT:
+            raise FormError(
+                f"there is a part {name[:80]!r}; an upload has the parts content, file, list and signed only"
+            )
         if name in self._ended:
             raise FormError(f"the part {name} comes twice")
         encoding = segment.header("Content-Transfer-Encoding", "binary")
@@ -137,13 +150,29 @@ class Upload:
 
     def _take(self, data: bytes) -> None:
         self._outside -= len(data)
-        if self._part == CONTENT:
-            self._content += data
-            if len(self._content) > MAX_BYTES:
-                raise ContentTooLarge(len(self._content))
+        if self._part in TEXTS:
+            self._take_text(self._texts[self._part], data)
             return
         self._pieces.append(data)
         self._waiting += len(data)
         self._size += len(data)
         if 0 < self._most_bytes < self._size:
             raise too_large(self._most_bytes)
+
+    def _take_text(self, text: bytearray, data: bytes) -> None:
+        text += data
+        if len(text) <= TEXTS[self._part]:
+            return
+        raise ContentTooLarge(len(text)) if self._part == CONTENT else too_long(self._part, TEXTS[self._part])
+
+    def _check_whole(self) -> None:
+        """See that the parts are those of a release, of a statement, or of both."""
+        wanted = _RELEASE if not self._ended else set()
+        for together in (_RELEASE, _STATEMENT):
+            if self._ended & together:
+                wanted = wanted | together
+        if missing := sorted(wanted - self._ended):
+            raise FormError(
+                f"the part {' and the part '.join(missing)} is missing: an upload has content and file, for a claimed "
+                "package list and signed too, or these two alone"
+            )

@@ -68,9 +68,13 @@ class Rig:
         assert answer.status == 200, answer
 
     def mirror(self) -> dict[str, tuple[int, int, bytes]]:
-        """Read all of the mirror, with what tells that a file was written anew."""
+        """Read the mirror, with what tells that a file was written anew."""
         stamps, data = sites.stamps(self.site.paths.mirror), sites.read(self.site.paths.mirror)
         return {path: (*stamps[path], data[path]) for path in data}
+
+    def pages(self) -> dict[str, bytes]:
+        """Read the mirror but its metadata: nothing if nothing was ever published."""
+        return sites.pages(self.site.paths.mirror)
 
     def spooled(self) -> list[str]:
         """List the files in the spool."""

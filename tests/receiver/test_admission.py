@@ -176,7 +176,7 @@ def test_a_damaged_file_of_tokens_lets_nobody_in(rig: Rig) -> None:
 
     assert (answer.status, answer.error) == (500, "fault")
     assert str(rig.site.paths.tokens) not in answer.body.decode()
-    assert rig.mirror() == {}
+    assert rig.pages() == {}
 
 
 def test_what_has_no_room_is_refused_before_it_comes(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_what_has_not_begun_is_refused_in_the_end(site: Site) -> None:
 
     with pytest.raises(CancelledError):
         future.result(0)
-    assert sites.read(site.paths.mirror) == {}
+    assert sites.pages(site.paths.mirror) == {}
 
 
 def test_a_worker_does_one_thing_after_the_other() -> None:

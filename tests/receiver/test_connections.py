@@ -73,7 +73,7 @@ def test_what_follows_an_early_refusal_is_not_done(rig: Rig) -> None:
         assert client.answer().status == 415
         assert client.is_closed()
 
-    assert rig.mirror() == {}
+    assert rig.pages() == {}
 
 
 def test_bytes_behind_the_stated_length_are_no_upload(rig: Rig) -> None:
@@ -87,7 +87,7 @@ def test_bytes_behind_the_stated_length_are_no_upload(rig: Rig) -> None:
         assert client.is_closed()
 
     assert statuses == [400, 400]
-    assert rig.mirror() == {}
+    assert rig.pages() == {}
 
 
 @pytest.mark.parametrize("sent", [0, 1, 150, 400, 5000, 3 * 2**20])
@@ -157,7 +157,7 @@ def test_a_silent_client_is_not_waited_for(impatient: Rig, whole: bytes) -> None
 
     assert (answer.status, answer.error) == (408, "too-slow")
     assert impatient.spooled() == []
-    assert impatient.mirror() == {}
+    assert impatient.pages() == {}
 
 
 def test_a_body_that_drips_is_not_waited_for(impatient: Rig) -> None:
@@ -217,7 +217,7 @@ def dripped(rig: Rig, head: bytes, drops: Iterator[int]) -> raw.Answer:
 def test_the_address_has_one_spelling(rig: Rig, target: str, status: int) -> None:
     """Only /update takes uploads: no redirect, no second spelling that a rule of a proxy would miss."""
     assert rig.put(request(good(), target=target, Connection="close")).status == status
-    assert rig.mirror() == {}
+    assert rig.pages() == {}
 
 
 def test_a_whole_url_is_an_address_too(rig: Rig) -> None:
