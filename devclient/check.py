@@ -30,8 +30,8 @@ class Mirror(Protocol):
     def release_list(self, package: str, branch: str) -> bytes:
         """Fetch the release list of a package on a branch."""
 
-    def content(self, package: str, branch: str, version: str) -> bytes:
-        """Fetch the content.json of one release."""
+    def content(self, package: str, branch: str, version: str, sha256: str) -> bytes:
+        """Fetch the content.json of one release, which should have this hash."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def yanked_in_words(yanked: Mapping[str, Any]) -> str:
 def _offer(entry: Entry, listed: ReleaseList, mirror: Mirror) -> Offer:
     """Fetch the content.json of `entry` and hold it against the list."""
     what = f"the content.json of {listed.package} {entry.version} on {listed.branch}"
-    raw = mirror.content(listed.package, listed.branch, entry.version)
+    raw = mirror.content(listed.package, listed.branch, entry.version, entry.content)
     if canonical.digest(raw) != entry.content:
         raise BrokenPromiseError(what, f"has the SHA-256 {canonical.digest(raw)}, not {entry.content}")
     try:
@@ -154,4 +154,6 @@ def _offer(entry: Entry, listed: ReleaseList, mirror: Mirror) -> Offer:
     stated = (parsed.package, parsed.branch, parsed.version, parsed.sha256)
     if stated != (listed.package, listed.branch, entry.version, entry.sha256):
         raise BrokenPromiseError(what, f"is that of {' '.join(stated)}, not of blob {entry.sha256}")
+    if dict(parsed.dependencies) != dict(entry.dependencies):
+        raise BrokenPromiseError(what, "has other dependencies than the release list says")
     return Offer(parsed, entry.size)

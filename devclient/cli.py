@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from devclient import config, lock, plain, provision, report, results, room, state, update
+from devclient import config, lock, provision, report, results, room, signed, state, update
 from devclient.fetcher import Fetcher
 from devclient.progress import Bars, nothing
+from devclient.signed import Mirrors
 from devclient.update import Device
 from mirror import rules
 from mirror.errors import OTAError
@@ -80,7 +81,7 @@ Exit codes:
 @click.group(
     cls=_Commands,
     epilog=_example(
-        "init --device door-7 --remote https://updates.example.org",
+        "init --device door-7 --remote https://updates.example.org --root root.json",
         "add app --branch stable --local /opt/app/app",
         "update",
     )
@@ -102,7 +103,7 @@ def main(ctx: click.Context, file: Path) -> None:
     ctx.with_resource(_logging())
 
 
-@main.command(epilog=_example("init --device door-7 --remote https://updates.example.org"))
+@main.command(epilog=_example("init --device door-7 --remote https://updates.example.org --root root.json"))
 @click.option("--device", default="", metavar="NAME", help="Name of this device; without it, its host name.")
 @click.option(
     "--remote",
@@ -114,6 +115,13 @@ def main(ctx: click.Context, file: Path) -> None:
     help="URL of the mirror; repeat it for further URLs of the same mirror.",
 )
 @click.option(
+    "--root",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Root of the mirror, in which all trust begins; its operator gets it by `otamirror keys export-root`.",
+)
+@click.option(
     "--allow",
     multiple=True,
     metavar="DIR",
@@ -122,10 +130,10 @@ def main(ctx: click.Context, file: Path) -> None:
     f"without it: {', '.join(map(str, config.ALLOWED))}.",
 )
 @click.pass_obj
-def init(file: Path, device: str, urls: tuple[str, ...], allow: tuple[Path, ...]) -> None:
-    """Set this device up, without a network: settings and state file."""
+def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tuple[Path, ...]) -> None:
+    """Set this device up, without a network: settings, state file, the root that it trusts."""
     folders = tuple(folder.absolute() for folder in allow) or config.ALLOWED
-    settings = provision.init(file, device, urls, folders, Files())
+    settings = provision.init(file, device, urls, root, folders, Files())
     click.echo(f"{settings.file} and {settings.state} are written; add packages with `otadevice add`")
 
 
@@ -143,7 +151,7 @@ def init(file: Path, device: str, urls: tuple[str, ...], allow: tuple[Path, ...]
 def add(file: Path, package: str, branch: str, local: str) -> None:
     """Want PACKAGE on this device; the next update installs it."""
     settings = config.load(file)
-    with lock.hold(_lock(settings), Files()), _device(settings) as device:
+    with lock.hold(_lock(settings), Files()), _device(settings) as (device, _):
         mirror = functools.partial(device.mirror, "")
         wanted = provision.add(package, branch, local, settings, mirror, device.files)
     click.echo(f"{wanted.name} from {wanted.branch} goes to {wanted.local}; install it with `otadevice update`")
@@ -153,7 +161,7 @@ def add(file: Path, package: str, branch: str, local: str) -> None:
 @_as_json
 @click.pass_obj
 def check(file: Path, *, as_json: bool) -> None:
-    """Show what is offered, and why not more. Changes nothing."""
+    """Show what is offered, and why not more. Changes nothing, and keeps nothing that the mirror says."""
     _show_offers(config.load(file), as_json=as_json)
 
 
@@ -169,7 +177,7 @@ def update_command(file: Path, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         _show_offers(settings, as_json=as_json)
         return
-    with lock.hold(_lock(settings), Files()), _device(settings) as device:
+    with lock.hold(_lock(settings), Files()), _device(settings) as (device, _):
         done = update.run(device)
     for result in done:
         click.echo(report.outcome(result), err=bool(result.exit_code))
@@ -183,19 +191,24 @@ def status(file: Path, *, as_json: bool) -> None:
     """Show what is installed and wanted, and the last result. Needs no network."""
     settings = config.load(file)
     last = results.load(update.results_file(settings))
-    rows = [report.of_package(each, last.get(each.name)) for each in state.load(settings.state).packages]
-    _show(settings, rows, report.packages, as_json=as_json)
+    packages = state.load(settings.state).packages
+    trust = report.trust(settings, signed.standings(settings), report.failures(packages, last))
+    rows = [report.of_package(each, last.get(each.name)) for each in packages]
+    _show(trust, settings, rows, report.packages, as_json=as_json)
 
 
 def _show_offers(settings: Settings, *, as_json: bool) -> None:
-    with _device(settings) as device:
+    # who only looks holds no lock, so keeps nothing either
+    with _device(settings, lasting=False) as (device, mirrors):
         plans = update.plan(device)
-    _show(settings, [report.of_plan(plan) for plan in plans], report.offers, as_json=as_json)
+    trust = report.trust(settings, mirrors.standings(), report.obstacles(plans))
+    _show(trust, settings, [report.of_plan(plan) for plan in plans], report.offers, as_json=as_json)
     # a release that cannot be installed is an answer, no answer is a failure
     _end({_exit_code(plan.error) for plan in plans if plan.error and not plan.finding})
 
 
 def _show(
+    trust: Mapping[str, Mapping[str, Any]],
     settings: Settings,
     rows: list[dict[str, Any]],
     table: Callable[[Sequence[Mapping[str, Any]], int], str],
@@ -204,30 +217,24 @@ def _show(
 ) -> None:
     name = state.load(settings.state).name
     if as_json:
-        click.echo(json.dumps({"device": name, "packages": rows}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"device": name, "trust": trust, "packages": rows}, indent=2, ensure_ascii=False))
     elif rows:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
-        click.echo(f"device {name}\n\n{table(rows, width)}")
+        click.echo("\n".join([f"device {name}", *report.mirrors(trust), "", table(rows, width)]))
     else:
         click.echo(f"device {name}: no packages yet, add one with `otadevice add`")
 
 
 @contextlib.contextmanager
-def _device(settings: Settings) -> Iterator[Device]:
-    """Put together what an update works with."""
-    urls = " ".join(url for remote in settings.remotes for url in remote.urls)
-    click.echo(f"warning: releases are not signed yet, only the connection vouches for {urls}", err=True)
+def _device(settings: Settings, *, lasting: bool = True) -> Iterator[tuple[Device, Mirrors]]:
+    """Put together what an update works with; what is not `lasting` forgets what the mirrors say."""
     agent = f"otadevice/{importlib.metadata.version('otamirror')}"
-    with Fetcher(settings.network, agent, time.monotonic) as fetcher, contextlib.ExitStack() as stack:
-        waiting = sys.stderr.isatty()
-        yield Device(
-            settings=settings,
-            files=Files(),
-            mirror=functools.partial(plain.mirror, settings=settings, fetcher=fetcher),
-            free=room.free,
-            progress=stack.enter_context(Bars(Console(stderr=True))) if waiting else nothing,
-            now=functools.partial(datetime.now, UTC),
-        )
+    files, now = Files(), functools.partial(datetime.now, UTC)
+    with contextlib.ExitStack() as stack:
+        fetcher = stack.enter_context(Fetcher(settings.network, agent, time.monotonic))
+        mirrors = stack.enter_context(Mirrors(settings, fetcher, files, now, lasting=lasting))
+        progress = stack.enter_context(Bars(Console(stderr=True))) if sys.stderr.isatty() else nothing
+        yield Device(settings, files, mirrors, room.free, progress, now), mirrors
 
 
 @contextlib.contextmanager

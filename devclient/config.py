@@ -10,16 +10,19 @@ import difflib
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from devclient.errors import SettingsError
-from mirror import rules
+from mirror import names, rules
 
 STATE = "otadevice.json"
 """The name of the state file, unless the settings say otherwise; so is `WORK` that of the work folder."""
 WORK = "otadevice-work"
+ROOT = "otadevice-root.json"
+"""The name under which `init` keeps the root of the mirror."""
+ROOT_ADVICE = "ask the mirror's operator for the file that `otamirror keys export-root` writes"
 ALLOWED = tuple(map(Path, ("/opt", "/srv", "/usr/local", "/var/lib")))
 """Where packages may be installed, unless the settings say otherwise."""
 
@@ -45,10 +48,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Remote:
-    """One mirror, and the URLs where it is found, the preferred one first."""
+    """One mirror.
+
+    Attributes:
+        urls: where it is found, the preferred one first.
+        root: the file in which all trust in it begins.
+    """
 
     name: str
     urls: tuple[str, ...]
+    root: Path
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Settings:
 
     Attributes:
         state: the state file.
-        work: folder for downloads, the lock and the last results.
+        work: folder for downloads, the lock, the last results, and what is known of the mirrors.
         allow: folders in which packages may be installed.
         remotes: the first one serves packages that name none.
     """
@@ -75,6 +84,10 @@ class Settings:
             return self.remotes[0]
         return next((remote for remote in self.remotes if url.rstrip("/") in remote.urls), None)
 
+    def trust(self, remote: Remote) -> Path:
+        """Return the folder of what is known of a remote."""
+        return self.work / "trust" / remote.name
+
 
 def load(file: Path) -> Settings:
     """Read the settings in `file`.
@@ -88,14 +101,14 @@ def load(file: Path) -> Settings:
     except (TypeError, ValueError) as error:
         raise SettingsError(file, str(error)) from None
     if "remotes" not in given:
-        raise SettingsError(file, "remotes: is missing; add [remotes.main] with the urls of a mirror")
+        raise SettingsError(file, "remotes: is missing; add [remotes.main] with the urls and the root of a mirror")
     base = file.parent
     return Settings(
         file,
         base / given.get("state", STATE),
         base / given.get("work", WORK),
         tuple(base / folder for folder in given.get("allow", ALLOWED)),
-        given["remotes"],
+        tuple(replace(remote, root=base / remote.root) for remote in given["remotes"]),
         Network(**given.get("network", {})),
     )
 
@@ -105,7 +118,7 @@ def sample(urls: tuple[str, ...], allow: tuple[Path, ...]) -> str:
     # strings of JSON without escapes other than \\ \" \n \t \u are strings of TOML
     shown = {"urls": list(urls), "allow": [str(folder) for folder in allow]}
     text = {key: json.dumps(value, ensure_ascii=False) for key, value in shown.items()}
-    return _SAMPLE.format(**text, state=STATE, work=WORK, network=Network())
+    return _SAMPLE.format(**text, state=STATE, work=WORK, root=ROOT, network=Network())
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -156,15 +169,19 @@ def _seconds(where: str, value: Any) -> float:
 
 def _remotes(where: str, value: Any) -> tuple[Remote, ...]:
     if not isinstance(value, dict) or not value:
-        raise ValueError(f"{where}: must name at least one mirror: add [remotes.main] with urls")
+        raise ValueError(f"{where}: must name at least one mirror: add [remotes.main] with urls and root")
     return tuple(_remote(f"{where}.{name}", name, table) for name, table in value.items())
 
 
 def _remote(where: str, name: str, table: Any) -> Remote:
-    given = _table(where, table, {"urls": _urls})
+    if not names.is_name(name):
+        raise ValueError(f"{where}: {name!r} is not a name such as main")
+    given = _table(where, table, {"urls": _urls, "root": _path})
     if "urls" not in given:
         raise ValueError(f"{where}.urls: is missing; give the URLs of the mirror")
-    return Remote(name, given["urls"])
+    if "root" not in given:
+        raise ValueError(f"{where}.root: is missing; {ROOT_ADVICE}, and give its path")
+    return Remote(name, given["urls"], given["root"])
 
 
 def _urls(where: str, value: Any) -> tuple[str, ...]:
@@ -198,7 +215,7 @@ _SAMPLE = """\
 
 # what is installed and what is wanted: yours to edit
 state = "{state}"
-# downloads, the lock, the last results
+# downloads, the lock, the last results, and what is known of the mirrors
 work = "{work}"
 # packages may be installed in these folders and nowhere else
 allow = {allow}
@@ -206,6 +223,8 @@ allow = {allow}
 # The mirrors. Several URLs of one mirror are tried in their order.
 [remotes.main]
 urls = {urls}
+# the root in which all trust begins: nothing is believed that does not lead back to it
+root = "{root}"
 
 # How long servers are waited for, in seconds.
 [network]

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from devclient import gzipped, headers
 from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError
 from devclient.pace import Pace, PacedResponse
+from devclient.trust_errors import EndlessDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from urllib3.connectionpool import HTTPConnectionPool
 
@@ -34,11 +35,27 @@ BLOCK = 64 * 1024
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
-# what passes by itself: too slow, too early, too many requests, sign in to the proxy first
-_PASSING = frozenset({407, 408, 425, 429})
-# no more digits than sizes have: thousands of them are an error of their own to int()
-_LENGTH = re.compile(r"[0-9]{1,18}")
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)")
+# what passes by itself: too slow, too early, too many requests, sign in to the proxy first; and "not modified" in
+# answer to no condition, which something on the way mixes up
+_PASSING = frozenset({304, 407, 408, 425, 429})
+_PAGE = "a web page came instead of JSON, as from a network that wants a sign-in"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answers about a small file.
+
+    Attributes:
+        url: what was asked for.
+        data: the file; None if it has not changed.
+        etag: what to ask with next time, "" if the server does not tell.
+        date: what the server takes for the time; nothing vouches for it.
+    """
+
+    url: str
+    data: bytes | None
+    etag: str = ""
+    date: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -73,33 +90,31 @@ class Fetcher:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def get(self, url: str, *, limit: int) -> bytes:
-        """Fetch a JSON file of at most `limit` bytes.
+    def ask(self, url: str, *, limit: int, etag: str = "") -> Answer:
+        """Fetch a JSON file of at most `limit` bytes, if it is not the one that the server calls `etag`.
 
         Raises:
             NetworkError: it did not come, or something that is not the mirror answered.
             NotOnMirrorError: the mirror has no such file.
             MirrorRefusesError: the mirror does not give it.
+            EndlessDataError: more than `limit` bytes came, decompressed if they were compressed.
         """
-        with self._open(url, {}) as response:
+        condition = {"If-None-Match": etag} if headers.etag(etag) else {}
+        with self._open(url, {"Accept-Encoding": "gzip", **condition}) as response:
+            date = headers.date(response.headers.get("Date", ""))
+            if response.status_code == HTTPStatus.NOT_MODIFIED and condition:
+                return Answer(url, None, etag, date)
             _expect(response, HTTPStatus.OK)
-            body = bytearray()
-            for block in _blocks(response):
-                body += block
-                if len(body) > limit:
-                    raise NetworkError(url, f"more than {limit} bytes came, which is not a mirror's answer")
-        if _is_page(response, body):
-            raise NetworkError(url, "a web page came instead of JSON, as from a network that wants a sign-in")
-        return bytes(body)
+            return Answer(url, _small(response, url, limit), headers.etag(response.headers.get("ETag", "")), date)
 
     @contextlib.contextmanager
     def stream(self, url: str, offset: int = 0) -> Iterator[Body]:
         """Open a file from `offset` on; from its start if the server cannot continue there.
 
         Raises:
-            NetworkError: as `get`, also while the blocks are read.
-            NotOnMirrorError: as `get`.
-            MirrorRefusesError: as `get`.
+            NetworkError: as `ask`, also while the blocks are read.
+            NotOnMirrorError: as `ask`.
+            MirrorRefusesError: as `ask`.
         """
         if offset:
             with self._open(url, {"Range": f"bytes={offset}-"}) as response:
@@ -113,42 +128,24 @@ class Fetcher:
             yield _whole(response)
 
     @contextlib.contextmanager
-    def _open(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
+    def _open(self, url: str, fields: Mapping[str, str]) -> Iterator[requests.Response]:
         self._pace.begin(self._network.deadline)
         try:
-            with self._follow(url, headers) as response:
+            with self._follow(url, fields) as response:
                 yield response
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise NetworkError(url, _in_words(error)) from error
 
-    def _follow(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _follow(self, url: str, fields: Mapping[str, str]) -> requests.Response:
         timeout = (self._network.connect_timeout, self._network.read_timeout)
         place = url
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._session.get(place, headers=headers, timeout=timeout, stream=True)
+            response = self._session.get(place, headers=fields, timeout=timeout, stream=True)
             if response.status_code not in _REDIRECTS:
                 return response
             response.close()
-            place = redirected(place, response.headers.get("Location", ""))
+            place = headers.location(place, response.headers.get("Location", ""))
         raise NetworkError(url, f"redirected more than {MAX_REDIRECTS} times")
-
-
-def redirected(url: str, location: str) -> str:
-    """Tell where a redirect from `url` leads.
-
-    Raises:
-        NetworkError: nowhere, or from https to something less.
-    """
-    try:
-        target = urljoin(url, location)
-        scheme = urlsplit(target).scheme
-    except ValueError:
-        scheme = ""
-    if not location or scheme not in {"http", "https"}:
-        raise NetworkError(url, f"redirected to {location!r}, which is no place on the web")
-    if scheme == "http" and urlsplit(url).scheme == "https":
-        raise NetworkError(url, f"redirected from https to {target}, where anybody could answer")
-    return target
 
 
 class _Session(requests.Session):
@@ -192,27 +189,48 @@ def _continued(response: requests.Response, offset: int) -> Body | None:
     if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return None
     _expect(response, HTTPStatus.PARTIAL_CONTENT)
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if match is None or int(match[1]) != offset:
+    found = headers.content_range(response.headers.get("Content-Range", ""))
+    if found is None or found[0] != offset:
         return None
-    total = None if match[2] == "*" else int(match[2])
-    return Body(offset, total, _blocks(response))
+    return Body(offset, found[1], _blocks(response))
 
 
 def _whole(response: requests.Response) -> Body:
-    length = response.headers.get("Content-Length", "")
-    return Body(0, int(length) if _LENGTH.fullmatch(length) else None, _blocks(response))
+    return Body(0, headers.length(response.headers.get("Content-Length", "")), _blocks(response))
+
+
+def _small(response: requests.Response, url: str, limit: int) -> bytes:
+    """Read a small file, decompressed; never more of it than `limit` and a block."""
+    if "html" in response.headers.get("Content-Type", "").lower():
+        raise NetworkError(url, _PAGE)
+    body = bytearray()
+    try:
+        for block in _decoded(response, limit):
+            body += block
+            if body[:BLOCK].lstrip()[:1] == b"<":
+                raise NetworkError(url, _PAGE)
+            if len(body) > limit:
+                raise EndlessDataError(url, f"more than {limit} bytes came")
+    except ValueError as error:
+        raise NetworkError(url, str(error)) from error
+    return bytes(body)
+
+
+def _decoded(response: requests.Response, limit: int) -> Iterable[bytes]:
+    if response.headers.get("Content-Encoding", "").lower() == "gzip":
+        return gzipped.inflate(_raw(response), limit)
+    return _blocks(response)
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:
-    """Give bytes as they arrive: what waits to fill a block is lost when the connection breaks."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise NetworkError(response.url, "something on the way encodes the bytes anew")
+    return _raw(response)
+
+
+def _raw(response: requests.Response) -> Iterator[bytes]:
+    """Give bytes as they arrive: what waits to fill a block is lost when the connection breaks."""
     return iter(lambda: response.raw.read1(BLOCK, decode_content=False) or b"", b"")
-
-
-def _is_page(response: requests.Response, body: bytearray) -> bool:
-    return "html" in response.headers.get("Content-Type", "").lower() or body.lstrip()[:1] == b"<"
 
 
 def _in_words(error: BaseException) -> str:

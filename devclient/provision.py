@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import config, place, state
+from devclient import config, pinned, place, state
 from devclient.check import check
 from devclient.errors import PlaceError, ProvisionError, UnsupportedError
 from devclient.state import Package
@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from mirror.files import Files
 
 
-def init(file: Path, device: str, urls: tuple[str, ...], allow: tuple[Path, ...], files: Files) -> Settings:
-    """Write the settings `file` and, unless one is there, the state file of a device.
+def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tuple[Path, ...], files: Files) -> Settings:
+    """Write the settings `file`, a copy of the `root` and, unless one is there, the state file of a device.
 
     Raises:
-        ProvisionError: the device was set up before, or the state file is that of another one.
+        ProvisionError: the device was set up before, the root is none, or the state file is that of another device.
     """
     if file.exists():
         raise ProvisionError(f"{file}: is there already, nothing was changed; edit it, or remove it first")
+    try:
+        trusted = pinned.read(root)
+    except ValueError as error:
+        raise ProvisionError(f"{root}: {error}") from error
     files.make_folder(file.parent)
     _make_state(file.parent / config.STATE, device, files)
+    files.replace(file.parent / config.ROOT, trusted)
     # last, because its presence says that the device is set up
     files.replace(file, config.sample(urls, allow).encode())
     return config.load(file)

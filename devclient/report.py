@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from devclient import trust_errors
 from devclient.check import yanked_in_words
+from mirror.errors import OTAError
+from mirror.trust import time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from devclient.config import Settings
     from devclient.results import Result
+    from devclient.standing import Standing
     from devclient.state import Package
     from devclient.update import Plan
+
+Failure = tuple[str, str, str]
+"""What went wrong with a package: its remote as the state file has it, the code of the error, and its message."""
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
@@ -48,6 +56,36 @@ def of_package(package: Package, last: Result | None) -> dict[str, Any]:
     }
 
 
+def obstacles(plans: Iterable[Plan]) -> list[Failure]:
+    """Tell what is in the way of plans."""
+    return [
+        (plan.package.remote, plan.error.code, str(plan.error)) for plan in plans if isinstance(plan.error, OTAError)
+    ]
+
+
+def failures(packages: Iterable[Package], last: Mapping[str, Result]) -> list[Failure]:
+    """Tell why the last update of packages failed."""
+    found = [(each, last[each.name]) for each in packages if each.name in last]
+    return [(package.remote, result.code, result.message) for package, result in found]
+
+
+def trust(
+    settings: Settings, standings: Mapping[str, Standing | None], failures: Iterable[Failure]
+) -> dict[str, dict[str, Any]]:
+    """Tell of each remote where its metadata stands, and why it was not believed, if it was not."""
+    told = {name: _of_standing(standing) for name, standing in standings.items()}
+    for url, code, message in failures:
+        remote = settings.remote(url)
+        if remote and code in trust_errors.CODES:
+            told[remote.name] |= {"error": {"code": code, "message": message}}
+    return told
+
+
+def mirrors(trust: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Show what `trust` told, a line for each remote."""
+    return [f"mirror {name}: {'; '.join(_of_mirror(told))}" for name, told in trust.items()]
+
+
 def offers(rows: Sequence[Mapping[str, Any]], width: int) -> str:
     """Show what `of_plan` told as a table."""
     lines = [
@@ -70,6 +108,25 @@ def outcome(result: Result) -> str:
     """Say in one line what came of an update."""
     what = _change(result.version, result.to) if result.to else result.message
     return f"{result.package} ({result.branch}): {what}"
+
+
+def _of_standing(standing: Standing | None) -> dict[str, Any]:
+    return {
+        "root": standing.root if standing else None,
+        "timestamp": standing.timestamp if standing else None,
+        "issued": time(standing.issued) if standing and standing.issued else "",
+        "expires": time(standing.expires) if standing else "",
+        "error": None,
+    }
+
+
+def _of_mirror(told: Mapping[str, Any]) -> Iterator[str]:
+    if told["error"]:
+        yield f"not believed ({told['error']['code']})"
+    if told["root"] is None:
+        yield "never verified"
+    else:
+        yield f"signed {told['issued']}, good until {told['expires']}"
 
 
 def _notes(row: Mapping[str, Any]) -> Iterator[str]:

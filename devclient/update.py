@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 class Mirror(check.Mirror, download.Blobs, Protocol):
     """All that an update asks a mirror for."""
 
+    def tidy(self) -> None:
+        """Forget what was kept and not asked for in this run."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -92,7 +95,7 @@ def plan(device: Device) -> list[Plan]:
 def run(device: Device) -> list[Result]:
     """Update every package, one after the other, and keep what came of it for `status`."""
     plans = plan(device)
-    _discard_parts(plans, device)
+    _tidy(plans, device)
     last = results.load(results_file(device.settings))
     done = [_carry_out(each, last.get(each.package.name), device) for each in plans]
     results.save(done, results_file(device.settings), device.files)
@@ -178,11 +181,13 @@ def _carry_out(plan: Plan, last: Result | None, device: Device) -> Result:
     return replace(result, message=plan.finding.why if plan.finding else "")
 
 
-def _discard_parts(plans: Sequence[Plan], device: Device) -> None:
-    """Remove what was downloaded for releases that are no longer offered, if all mirrors could be asked."""
+def _tidy(plans: Sequence[Plan], device: Device) -> None:
+    """Remove what was kept for releases that are no longer offered, if all mirrors could be asked."""
     if all(plan.finding for plan in plans):
         keep = {plan.step.offer.content.sha256 for plan in plans if plan.step}
         download.discard(_parts(device), keep, device.files)
+        for url in {plan.package.remote for plan in plans}:
+            device.mirror(url).tidy()
 
 
 def _parts(device: Device) -> Path:

@@ -173,6 +173,15 @@ def test_a_content_of_another_release_is_told(tree: Path, change: dict[str, Any]
         found(tree)
 
 
+@pytest.mark.parametrize(("listed", "said"), [({}, {"b": "*"}), ({"b": "*"}, {}), ({"b": "*"}, {"b": ">=1"})])
+def test_a_content_with_other_dependencies_is_told(tree: Path, listed: dict[str, str], said: dict[str, str]) -> None:
+    """What a release depends on is the same in the list, where it is solved, and in its content.json."""
+    trees.write(tree, Release("1.0", content={"dependencies": said}, entry={"dependencies": listed}))
+
+    with pytest.raises(BrokenPromiseError, match="has other dependencies than the release list says"):
+        found(tree)
+
+
 def test_a_content_that_breaks_the_rules_is_told(tree: Path) -> None:
     """A hash that is right does not make a content.json right."""
     release = Release("1.0")

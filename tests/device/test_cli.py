@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.support.trees import Release
 if TYPE_CHECKING:
     from tests.support.httpd import Server
 
-WARNING = "warning: releases are not signed yet, only the connection vouches for "
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 COMMANDS = ("init", "add", "check", "update", "status")
 
 
@@ -86,8 +87,9 @@ def test_help_tells_the_exit_codes(rig: Rig) -> None:
     [
         ("frobnicate",),
         ("init",),
-        ("init", "--remote", "ftp://x"),
-        ("init", "--remote", "https://user:secret@x"),
+        ("init", "--remote", "https://x"),
+        ("init", "--remote", "ftp://x", "--root", "root.json"),
+        ("init", "--remote", "https://user:secret@x", "--root", "root.json"),
         ("add", "app", "--local", "/opt/app"),
         ("add", "a/b", "--branch", "stable", "--local", "/opt/app"),
         ("add", "app", "--branch", "a/b", "--local", "/opt/app"),
@@ -107,33 +109,38 @@ def test_wrong_usage_ends_with_2(rig: Rig, words: tuple[str, ...]) -> None:
 
 
 def test_init_writes_settings_and_state(rig: Rig) -> None:
-    """Both can be read again, and have what was given."""
+    """Both can be read again, and have what was given; the root is copied beside them."""
     settings = config.load(rig.config)
+    (remote,) = settings.remotes
 
     assert settings.allow == (rig.opt,)
-    assert [remote.urls for remote in settings.remotes] == [(rig.server.url,)]
+    assert remote.urls == (rig.server.url,)
+    assert (remote.root.parent, remote.root.read_bytes()) == (rig.folder, rig.root.read_bytes())
     assert rig.state() == {"device": "door-7", "description": "", "package": []}
 
 
-def test_init_needs_no_network_and_makes_nothing_of_its_own(tmp_path: Path) -> None:
+def test_init_needs_no_network_and_makes_nothing_of_its_own(tmp_path: Path, rig: Rig) -> None:
     """Two devices that are set up alike are alike: one image serves a thousand of them."""
     made = []
+    words = ("init", "--remote", "http://127.0.0.1:1", "--root", str(rig.root))
     for name in ("one", "two"):
         folder = tmp_path / name
         command = [sys.executable, "-m", "devclient.cli", "--config", str(folder / "otadevice.toml")]
-        subprocess.run([*command, "init", "--remote", "http://127.0.0.1:1"], check=True, capture_output=True)
+        subprocess.run([*command, *words], check=True, capture_output=True)
         made.append({path.name: path.read_bytes() for path in folder.rglob("*")})
 
     assert made[0] == made[1]
-    assert set(made[0]) == {"otadevice.toml", "otadevice.json"}
+    assert set(made[0]) == {"otadevice.toml", "otadevice.json", "otadevice-root.json"}
     assert json.loads(made[0]["otadevice.json"])["device"] == ""
 
 
 def test_init_allows_the_usual_folders(tmp_path: Path, server: Server) -> None:
     """Without --allow, packages go where packages go."""
     rig = Rig(tmp_path / "new", tmp_path, server)
+    trees.simulator(rig.tree)
+    urls = ("--remote", "https://a.example/", "--remote", "https://b.example")
 
-    assert rig.run("init", "--remote", "https://a.example/", "--remote", "https://b.example").exit_code == 0
+    assert rig.run("init", *urls, "--root", str(rig.root)).exit_code == 0
 
     settings = config.load(rig.config)
     assert settings.allow == config.ALLOWED
@@ -144,7 +151,7 @@ def test_init_twice_changes_nothing(rig: Rig) -> None:
     """A device that was set up stays as it is."""
     before = rig.files()
 
-    done = rig.run("init", "--remote", "https://other.example")
+    done = rig.run("init", "--remote", "https://other.example", "--root", str(rig.root))
 
     assert done.exit_code == 1
     assert "is there already, nothing was changed" in done.stderr
@@ -157,8 +164,9 @@ def test_init_keeps_a_state_file(rig: Rig) -> None:
     before = rig.state()
     rig.config.unlink()
 
-    other = rig.run("init", "--device", "door-8", "--remote", "https://a.example")
-    same = rig.run("init", "--device", "door-7", "--remote", "https://a.example")
+    words = ("--remote", "https://a.example", "--root", str(rig.root))
+    other = rig.run("init", "--device", "door-8", *words)
+    same = rig.run("init", "--device", "door-7", *words)
 
     assert (other.exit_code, same.exit_code) == (1, 0)
     assert "is the state file of 'door-7', not of 'door-8'" in other.stderr
@@ -239,7 +247,9 @@ def test_check_tells_what_is_offered_and_why_not_more(rig: Rig, tree: Path) -> N
     done = rig.run("check")
 
     assert done.exit_code == 0
-    assert done.stdout.splitlines() == [
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(rf"mirror main: signed {TIME}, good until {TIME}", lines.pop(1))
+    assert lines == [
         "device door-7",
         "",
         "PACKAGE  BRANCH  INSTALLED  OFFERED  NOTE",
@@ -255,7 +265,11 @@ def test_check_tells_programs_the_same(rig: Rig, tree: Path) -> None:
     local = rig.add()
 
     told = json.loads(rig.run("check", "--json").stdout)
+    trust = told.pop("trust")["main"]
 
+    assert re.fullmatch(TIME, trust["issued"])
+    assert re.fullmatch(TIME, trust["expires"])
+    assert (trust["root"], trust["timestamp"], trust["error"]) == (1, 2, None)
     why = "needs moon, which this version of otadevice does not understand"
     assert told == {
         "device": "door-7",
@@ -312,13 +326,23 @@ def test_what_cannot_be_installed_is_told_by_check(rig: Rig, tree: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [(PORTAL, 75), (Fault(status=503), 75), (Fault(status=404), 1), (Fault(status=403), 1)]
+    ("path", "fault", "code"),
+    [
+        ("/metadata/timestamp.json", PORTAL, 75),
+        ("/metadata/timestamp.json", Fault(status=503), 75),
+        ("/metadata/timestamp.json", Fault(status=404), 1),
+        ("/metadata/timestamp.json", Fault(status=403), 1),
+        ("/releases/", PORTAL, 75),
+        ("/releases/", Fault(status=503), 75),
+        ("/releases/", Fault(status=404), 75),
+        ("/releases/", Fault(status=403), 1),
+    ],
 )
-def test_no_answer_is_a_failure(rig: Rig, tree: Path, fault: Fault, code: int) -> None:
+def test_no_answer_is_a_failure(rig: Rig, tree: Path, path: str, fault: Fault, code: int) -> None:
     """Of check and of update: 75 where trying again may help, 1 where it will not."""
     trees.write(tree, Release("1.0"))
     rig.add()
-    rig.server.misbehave("/releases/", fault)
+    rig.server.misbehave(path, fault)
 
     assert [rig.run("check").exit_code, rig.run("update").exit_code] == [code, code]
 
@@ -389,9 +413,10 @@ def test_status_tells_what_is_installed_and_wanted(rig: Rig, tree: Path) -> None
 
     assert len(rig.server.requests) == asked
     assert lines[0] == "device door-7"
-    assert lines[3].split()[:4] == ["app", "stable", "1.0", str(app)]
-    assert lines[3].endswith(" installed 1.0")
-    assert lines[4].split() == ["other", "stable", "(wanted)", str(other), "none", "yet"]
+    assert re.fullmatch(rf"mirror main: signed {TIME}, good until {TIME}", lines[1])
+    assert lines[4].split()[:4] == ["app", "stable", "1.0", str(app)]
+    assert lines[4].endswith(" installed 1.0")
+    assert lines[5].split() == ["other", "stable", "(wanted)", str(other), "none", "yet"]
 
 
 def test_status_tells_programs_the_same(rig: Rig, tree: Path) -> None:
@@ -404,6 +429,7 @@ def test_status_tells_programs_the_same(rig: Rig, tree: Path) -> None:
 
     (package,) = told["packages"]
     assert told["device"] == "door-7"
+    assert (told["trust"]["main"]["timestamp"], told["trust"]["main"]["error"]) == (2, None)
     assert {key: package[key] for key in ("package", "branch", "installed", "local")} == {
         "package": "app",
         "branch": "stable",
@@ -460,14 +486,6 @@ def test_one_at_a_time_between_processes(rig: Rig) -> None:
     assert f"process {os.getpid()} " in done.stderr
 
 
-@pytest.mark.parametrize("words", [("check",), ("update",), ("update", "--dry-run")])
-def test_what_is_not_signed_is_said(rig: Rig, words: tuple[str, ...]) -> None:
-    """One line on stderr in every run that believes a mirror."""
-    lines = rig.run(*words).stderr.splitlines()
-
-    assert [line for line in lines if line.startswith(WARNING)] == [WARNING + rig.server.url]
-
-
 def test_settings_that_are_wrong_are_told(rig: Rig) -> None:
     """One line, with file and key, and the exit code of a failure."""
     rig.config.write_text(rig.config.read_text().replace("patience", "patients"))
@@ -494,7 +512,7 @@ def test_where_nobody_watches_lines_tell_what_is_done(rig: Rig, tree: Path) -> N
     trees.write(tree, Release("1.0", b"one"))
     local = rig.add()
 
-    lines = rig.run("update").stderr.splitlines()[1:]
+    lines = rig.run("update").stderr.splitlines()
 
     assert lines == [
         "downloading app 1.0, 0 of 3 bytes are here",

@@ -11,7 +11,7 @@ from devclient import config
 from devclient.config import Network, Remote
 from devclient.errors import SettingsError
 
-MIRROR = '[remotes.main]\nurls = ["https://updates.example.org/"]\n'
+MIRROR = '[remotes.main]\nurls = ["https://updates.example.org/"]\nroot = "root.json"\n'
 
 
 def load(folder: Path, text: str) -> config.Settings:
@@ -28,7 +28,8 @@ def test_a_mirror_is_all_that_must_be_said(tmp_path: Path) -> None:
     assert settings.state == tmp_path / "otadevice.json"
     assert settings.work == tmp_path / "otadevice-work"
     assert settings.allow == (Path("/opt"), Path("/srv"), Path("/usr/local"), Path("/var/lib"))
-    assert settings.remotes == (Remote("main", ("https://updates.example.org",)),)
+    assert settings.remotes == (Remote("main", ("https://updates.example.org",), tmp_path / "root.json"),)
+    assert settings.trust(settings.remotes[0]) == tmp_path / "otadevice-work" / "trust" / "main"
     assert settings.network == Network()
 
 
@@ -39,6 +40,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: py
     settings = load(tmp_path, 'state = "s.json"\nwork = "/w"\nallow = ["here", "/there"]\n' + MIRROR)
 
     assert (settings.state, settings.work) == (tmp_path / "s.json", Path("/w"))
+    assert settings.remotes[0].root == tmp_path / "root.json"
     assert settings.allow == (tmp_path / "here", Path("/there"))
 
 
@@ -49,7 +51,7 @@ def test_the_sample_says_what_holds_without_it(tmp_path: Path) -> None:
     shown = load(tmp_path, config.sample(urls, allow))
 
     assert shown.allow == allow
-    assert shown.remotes == (Remote("main", urls),)
+    assert shown.remotes == (Remote("main", urls, tmp_path / "otadevice-root.json"),)
     silent = load(tmp_path, MIRROR)
     assert (shown.state, shown.work, shown.network) == (silent.state, silent.work, silent.network)
     assert tomllib.loads(config.sample(urls, allow))["network"].keys() == vars(Network()).keys()
@@ -79,6 +81,13 @@ def test_times_can_be_set(tmp_path: Path) -> None:
         ("", r"remotes: is missing; add \[remotes.main\]"),
         ("remotes = {}", "remotes: must name at least one mirror"),
         ("[remotes.main]", "remotes.main.urls: is missing"),
+        (
+            '[remotes.main]\nurls = ["https://a.example"]',
+            "remotes.main.root: is missing; .*`otamirror keys export-root`",
+        ),
+        (MIRROR.replace('"root.json"', "1"), "remotes.main.root: must be a path"),
+        (MIRROR.replace("main", '".."'), r"remotes.\.\.: '\.\.' is not a name"),
+        (MIRROR.replace("main", '"a/b"'), "remotes.a/b: 'a/b' is not a name"),
         ('[remotes.main]\nurls = "https://a.example"', "remotes.main.urls: must be a list"),
         ('[remotes.main]\nurls = ["ftp://a.example"]', "'ftp://a.example' is not the URL of a mirror"),
         ('[remotes.main]\nurls = ["https://u:p@a.example"]', "is not the URL of a mirror"),
@@ -118,10 +127,12 @@ def test_remotes_are_found_by_any_of_their_urls(tmp_path: Path) -> None:
     """A package that names no mirror gets the first; one that names a URL gets the mirror that has it, or none."""
     settings = load(
         tmp_path,
-        MIRROR + '[remotes.other]\nurls = ["https://b.example", "https://c.example"]\n',
+        MIRROR + '[remotes.other]\nurls = ["https://b.example", "https://c.example"]\nroot = "/other.json"\n',
     )
     main, other = settings.remotes
 
     assert settings.remote("") == main
     assert settings.remote("https://c.example/") == other
     assert settings.remote("https://d.example") is None
+    assert settings.trust(main) != settings.trust(other)
+    assert other.root == Path("/other.json")

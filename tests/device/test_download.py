@@ -10,17 +10,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devclient import download
-from devclient.config import Network
 from devclient.errors import BrokenPromiseError, NetworkError
-from devclient.fetcher import Body, Fetcher
-from devclient.plain import PlainMirror
+from devclient.fetcher import Body
 from mirror.files import Files
 from tests.support import devices, trees
 from tests.support.faults import CountingCalls
@@ -32,7 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devclient.check import Offer
+    from devclient.signed import SignedMirror
     from mirror.blobs import Blob
+    from tests.support.devices import Rig
     from tests.support.httpd import Server
 
 DATA = random.Random(7).randbytes(256_000)
@@ -42,7 +41,7 @@ HALF = len(DATA) // 2
 class Downloads:
     """One blob, and where it goes."""
 
-    def __init__(self, folder: Path, offer: Offer, mirror: PlainMirror) -> None:
+    def __init__(self, folder: Path, offer: Offer, mirror: SignedMirror) -> None:
         self.folder, self.offer, self.mirror = folder, offer, mirror
         self.part = folder / f"{offer.content.sha256}.part"
         self.told: list[int] = []
@@ -59,11 +58,11 @@ class Downloads:
 
 
 @pytest.fixture
-def downloads(tmp_path: Path, tree: Path, server: Server) -> Iterator[Downloads]:
+def downloads(tmp_path: Path, rig: Rig) -> Iterator[Downloads]:
     """A blob on a mirror."""
-    trees.write(tree, Release("1.0", DATA))
-    with Fetcher(Network(), "otadevice/test", time.monotonic) as fetcher:
-        yield Downloads(tmp_path / "parts", devices.offer(tree), PlainMirror([server.url], fetcher))
+    trees.write(rig.tree, Release("1.0", DATA))
+    with rig.mirror() as mirror:
+        yield Downloads(tmp_path / "parts", devices.offer(rig.tree), mirror)
 
 
 class Blocks:
@@ -265,20 +264,24 @@ def test_bytes_at_hand_are_counted(tmp_path: Path) -> None:
 
 _PROGRAM = """
 import re, sys, time
+from datetime import UTC, datetime
 from pathlib import Path
+from devclient import config
 from devclient.check import check
-from devclient.config import Network
 from devclient.download import download
 from devclient.fetcher import Fetcher
-from devclient.plain import PlainMirror
+from devclient.signed import Mirrors
 from mirror.files import Files
 
 def most():  # getrusage would tell the most of the process that started this one
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
-url, folder = sys.argv[1], Path(sys.argv[2])
-with Fetcher(Network(), "otadevice/test", time.monotonic) as fetcher:
-    mirror = PlainMirror([url], fetcher)
+settings, folder = config.load(Path(sys.argv[1])), Path(sys.argv[2])
+with (
+    Fetcher(settings.network, "otadevice/test", time.monotonic) as fetcher,
+    Mirrors(settings, fetcher, Files(), lambda: datetime.now(UTC), lasting=False) as mirrors,
+):
+    mirror = mirrors("")
     offer = check("app", "stable", "", mirror).offer
     before = most()
     download(offer, mirror, folder, Files(), lambda have: print(have, flush=True))
@@ -286,15 +289,15 @@ with Fetcher(Network(), "otadevice/test", time.monotonic) as fetcher:
 """
 
 
-def program(server: Server, folder: Path) -> list[str]:
+def program(rig: Rig, folder: Path) -> list[str]:
     """Give the command line of a process that downloads app, and prints how far it is."""
-    return [sys.executable, "-c", _PROGRAM, server.url, str(folder)]
+    return [sys.executable, "-c", _PROGRAM, str(rig.config), str(folder)]
 
 
-def test_a_killed_download_is_continued(downloads: Downloads, server: Server) -> None:
+def test_a_killed_download_is_continued(downloads: Downloads, rig: Rig, server: Server) -> None:
     """What a killed process had received is not sent again."""
     server.misbehave("/otafiles/", Fault(hold_after=HALF), times=1)
-    with subprocess.Popen(program(server, downloads.folder), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(program(rig, downloads.folder), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if int(line) == HALF:
@@ -308,7 +311,7 @@ def test_a_killed_download_is_continued(downloads: Downloads, server: Server) ->
     assert server.asked("/otafiles/")[1].sent == len(DATA) - HALF
 
 
-def test_memory_does_not_grow_with_the_blob(tmp_path: Path, tree: Path, server: Server) -> None:
+def test_memory_does_not_grow_with_the_blob(tmp_path: Path, tree: Path, rig: Rig, server: Server) -> None:
     """64 MiB are downloaded, half of them resumed, with a few MiB of memory."""
     size = 64 * 1024 * 1024
     trees.write(tree, Release("1.0", b"\0" * size))
@@ -318,7 +321,7 @@ def test_memory_does_not_grow_with_the_blob(tmp_path: Path, tree: Path, server: 
     part.touch()
     os.truncate(part, size // 2)
 
-    done = subprocess.run(program(server, tmp_path / "parts"), capture_output=True, text=True, check=True)
+    done = subprocess.run(program(rig, tmp_path / "parts"), capture_output=True, text=True, check=True)
 
     (grown,) = re.findall(r"^grown (\d+)$", done.stdout, re.MULTILINE)
     assert int(grown) * 1024 < 12 * 1024 * 1024

@@ -147,7 +147,8 @@ def test_what_is_proposed_must_be_allowed(device: Device, tree: Path) -> None:
 )
 def test_what_is_not_done_yet_is_refused(device: Device, tree: Path, content: dict[str, Any], feature: str) -> None:
     """Such a release is refused before anything is downloaded, and nothing is changed."""
-    trees.write(tree, Release("3.0", b"3", content=content))
+    listed = {"dependencies": content.get("dependencies", {})}
+    trees.write(tree, Release("3.0", b"3", content=content, entry=listed))
     before = state(device)
 
     (result,) = update.run(device)

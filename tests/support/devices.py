@@ -7,15 +7,21 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
 from devclient import check, cli, config, update
 from devclient.config import Remote, Settings
-from devclient.fetcher import Body
+from devclient.errors import NotOnMirrorError
+from devclient.fetcher import Answer, Body, Fetcher
+from devclient.origin import Origin
 from devclient.progress import nothing
-from mirror import layout
+from devclient.signed import Mirrors
+from mirror import canonical, layout
+from mirror.files import Files
+from tests.support import trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from devclient.check import Offer
-    from mirror.files import Files
+    from devclient.signed import SignedMirror
     from tests.support.httpd import Server
 
 PLENTY = 1 << 40
@@ -55,6 +61,16 @@ class Rig:
         return self.folder / config.STATE
 
     @property
+    def root(self) -> Path:
+        """The root that it is given."""
+        return self.tree / trees.ROOT
+
+    @property
+    def trust(self) -> Path:
+        """The folder of what it knows of its mirror."""
+        return self.folder / config.WORK / "trust" / "main"
+
+    @property
     def opt(self) -> Path:
         """The folder in which packages may be installed."""
         return self.folder / "opt"
@@ -62,7 +78,9 @@ class Rig:
     def init(self) -> Rig:
         """Set the device up."""
         self.opt.mkdir(exist_ok=True)
-        done = self.run("init", "--device", "door-7", "--remote", self.server.url, "--allow", str(self.opt))
+        trees.simulator(self.tree)
+        words = ("--device", "door-7", "--remote", self.server.url, "--allow", str(self.opt))
+        done = self.run("init", *words, "--root", str(self.root))
         assert done.exit_code == 0, done.stderr
         return self
 
@@ -80,6 +98,18 @@ class Rig:
     def command(self, *words: str) -> list[str]:
         """Give the command line that runs otadevice in a process of its own."""
         return [sys.executable, "-m", "devclient.cli", "--config", str(self.config), *words]
+
+    @contextlib.contextmanager
+    def mirror(
+        self, now: datetime | None = None, files: Files | None = None, *, lasting: bool = True
+    ) -> Iterator[SignedMirror]:
+        """Open its mirror as a command does, at a time and under calls of the test's."""
+        time, settings = now or datetime.now(UTC), config.load(self.config)
+        with (
+            Fetcher(settings.network, "otadevice/test", monotonic) as fetcher,
+            Mirrors(settings, fetcher, files or Files(), lambda: time, lasting=lasting) as mirrors,
+        ):
+            yield mirrors("")
 
     def state(self) -> Any:
         """Read the state file."""
@@ -104,7 +134,7 @@ class FolderMirror:
         """Read a release list."""
         return (self._tree / layout.release_list(package, branch)).read_bytes()
 
-    def content(self, package: str, branch: str, version: str) -> bytes:
+    def content(self, package: str, branch: str, version: str, sha256: str) -> bytes:  # noqa: ARG002 - named by its path
         """Read a content.json."""
         return (self._tree / layout.get_version(package, branch, version)).read_bytes()
 
@@ -113,6 +143,29 @@ class FolderMirror:
         """Read a blob from `offset` on, in small blocks."""
         whole = (self._tree / layout.blob(sha256)).read_bytes()
         yield Body(offset, len(whole), (whole[at : at + 1000] for at in range(offset, len(whole), 1000)))
+
+    def tidy(self) -> None:
+        """Forget nothing, because nothing is kept."""
+
+
+class FolderOrigin(Origin):
+    """A remote that is read from its folder, without a server between."""
+
+    def __init__(self, tree: Path) -> None:
+        self._tree = tree
+
+    def address(self, path: str) -> str:
+        """Return the path."""
+        return path
+
+    def ask(self, path: str, *, limit: int, etag: str = "") -> Answer:  # noqa: ARG002 - an honest remote keeps limits
+        """Read a file, unless its hash is the `etag`."""
+        file = self._tree / path
+        if not file.is_file():
+            raise NotOnMirrorError(path, 404)
+        data = file.read_bytes()
+        found = f'"{canonical.digest(data)}"'
+        return Answer(path, None if found == etag else data, found)
 
 
 def offer(tree: Path) -> Offer:
@@ -129,7 +182,7 @@ def device(folder: Path, tree: Path, files: Files, *, free: int = PLENTY) -> upd
         state=folder / config.STATE,
         work=folder / config.WORK,
         allow=(folder / "opt",),
-        remotes=(Remote("main", ("http://mirror.example",)),),
+        remotes=(Remote("main", ("http://mirror.example",), folder / config.ROOT),),
     )
     return update.Device(
         settings=settings,

@@ -1,4 +1,7 @@
-"""Small mirrors for tests: the tree of the contract, written without any of the builder."""
+"""Small signed mirrors for tests: the tree of the contract, written without any of the builder.
+
+Each tree has a simulator that keeps its keys, in memory. Devices are told the first root, `metadata/1.root.json`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from mirror import layout
 from mirror.content import Content
 from mirror.releases import Entry, ReleaseList
 from mirror.version import sort_key
+from tests.support.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,11 +44,29 @@ class Release:
         return Content(package=package, version=self.version, branch=branch, sha256=self.sha256, **self.content)
 
 
+ROOT = layout.metadata("root", 1)
+"""Path of the root that devices are told."""
+
+_SIMULATORS: dict[Path, Simulator] = {}
+
+
+def simulator(tree: Path) -> Simulator:
+    """Return what signs a tree, the same each time; signs the tree if it was not yet."""
+    return _SIMULATORS.get(tree) or _SIMULATORS.setdefault(tree, Simulator(tree))
+
+
 def write(root: Path, *releases: Release, package: str = "app", branch: str = "stable", **listed: Any) -> None:
-    """Write the files of one branch below `root`; `listed` are further fields of its release list."""
+    """Write and sign the files of one branch below `root`; `listed` are further fields of its release list."""
+    data = prepare(root, *releases, package=package, branch=branch, **listed)
+    simulator(root).list(package, branch, data)
+    simulator(root).publish()
+
+
+def prepare(root: Path, *releases: Release, package: str = "app", branch: str = "stable", **listed: Any) -> bytes:
+    """Write the files of a branch but its release list; returns that."""
     entries = [_write_release(root, package, branch, release) for release in releases]
     entries.sort(key=lambda entry: sort_key(entry.version), reverse=True)
-    _put(root, layout.release_list(package, branch), ReleaseList(package, branch, tuple(entries), **listed).encode())
+    return ReleaseList(package, branch, tuple(entries), **listed).encode()
 
 
 def _write_release(root: Path, package: str, branch: str, release: Release) -> Entry:

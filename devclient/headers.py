@@ -1,0 +1,59 @@
+"""What the headers of an answer say, read carefully: whoever answers may write into them what it likes."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from datetime import UTC, datetime
+from urllib.parse import urljoin, urlsplit
+
+from devclient.errors import NetworkError
+
+# no more digits than sizes have: thousands of them are an error of their own to int()
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)")
+# as RFC 9110 has it, and no longer than it needs to be, because it is kept
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
+
+
+def length(text: str) -> int | None:
+    """Read a Content-Length; None if it is none."""
+    return int(text) if _LENGTH.fullmatch(text) else None
+
+
+def content_range(text: str) -> tuple[int, int | None] | None:
+    """Read where a Content-Range begins, and the size of the whole file, None if it is not told; None if it is none."""
+    match = _CONTENT_RANGE.fullmatch(text)
+    return (int(match[1]), None if match[2] == "*" else int(match[2])) if match else None
+
+
+def etag(text: str) -> str:
+    """Read an ETag; "" if it is none."""
+    return text if _ETAG.fullmatch(text) else ""
+
+
+def date(text: str) -> datetime | None:
+    """Read a Date; None if it is none."""
+    try:
+        found = email.utils.parsedate_to_datetime(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def location(url: str, text: str) -> str:
+    """Tell where a redirect from `url` leads.
+
+    Raises:
+        NetworkError: nowhere, or from https to something less.
+    """
+    try:
+        target = urljoin(url, text)
+        scheme = urlsplit(target).scheme
+    except ValueError:
+        scheme = ""
+    if not text or scheme not in {"http", "https"}:
+        raise NetworkError(url, f"redirected to {text!r}, which is no place on the web")
+    if scheme == "http" and urlsplit(url).scheme == "https":
+        raise NetworkError(url, f"redirected from https to {target}, where anybody could answer")
+    return target

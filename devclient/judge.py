@@ -1,0 +1,104 @@
+"""tuf's Updater, set to work: over our HTTP, by our clock, within our limits, and with errors of ours.
+
+All rules about signatures, versions and delegations are tuf's; nothing here repeats one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from tuf.ngclient import Updater, UpdaterConfig
+
+from devclient import verdict
+from devclient.trust_errors import DamagedMetadataError
+from mirror import layout, names, trust
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from devclient.courier import Courier, Delivery
+    from devclient.origin import Origin
+
+_LIMITS = UpdaterConfig(
+    root_max_length=trust.MAX_BYTES[trust.ROOT],
+    timestamp_max_length=trust.MAX_BYTES[trust.TIMESTAMP],
+    snapshot_max_length=trust.MAX_BYTES[trust.SNAPSHOT],
+    targets_max_length=trust.MAX_BYTES[trust.TARGETS],
+)
+
+
+class Target(NamedTuple):
+    """A release list as metadata vouches for it."""
+
+    sha256: str
+    size: int
+
+
+class Judge:
+    """One Updater, in a folder where it may write what it likes."""
+
+    def __init__(self, root: bytes, folder: Path, courier: Courier, origin: Origin, now: datetime) -> None:
+        """Trust `root`, and judge what `courier` brings by the time `now`.
+
+        Raises:
+            TrustError: the root is none.
+        """
+        self._folder = folder
+        self._courier = courier
+        self._origin = origin
+        with self._translated():
+            # the URL is the path on the mirror: which URL that is below is the origin's matter
+            self._updater = Updater(str(folder), layout.METADATA, fetcher=courier, config=_LIMITS, bootstrap=root)
+        set_time(self._updater, now)
+
+    def refresh(self) -> None:
+        """Bring the roles at the top up to date.
+
+        Raises:
+            TrustError: what came is not to be believed; what came before it was kept.
+            DeviceError: it did not come.
+        """
+        with self._translated():
+            self._updater.refresh()
+
+    def target(self, path: str) -> Target | None:
+        """Find what is vouched for at `path`; None if nobody vouches for anything.
+
+        Raises:
+            TrustError: as `refresh`.
+            DeviceError: as `refresh`.
+        """
+        with self._translated():
+            found = self._updater.get_targetinfo(path)
+        if found is None:
+            return None
+        sha256 = str(found.hashes.get("sha256"))
+        if not names.is_sha256(sha256):
+            raise DamagedMetadataError(self._origin.address(path), f"it is signed for with {sha256!r}, not a SHA-256")
+        return Target(sha256, found.length)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (*verdict.ERRORS, *verdict.TRIPPED) as error:
+            raise verdict.of(error, self._origin.address(layout.TIMESTAMP), self._refused()) from None
+
+    def _refused(self) -> Delivery | None:
+        """Return the file that came last if tuf has not accepted it: it writes what it accepts."""
+        last = self._courier.last
+        if last is None:
+            return None
+        name = f"root_history/{last.version}.root.json" if last.role == trust.ROOT else f"{last.role}.json"
+        with contextlib.suppress(OSError):
+            if (self._folder / name).read_bytes() == last.data:
+                return None
+        return last
+
+
+def set_time(updater: Updater, now: datetime) -> None:
+    """Have expiries judged by `now`; tuf has no public way to say it, so a test watches that this one works."""
+    updater._trusted_set.reference_time = now  # noqa: SLF001 - as above

@@ -1,0 +1,45 @@
+"""The root that a device was given, in which all its trust begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root
+
+from devclient.config import ROOT_ADVICE
+from mirror import trust
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(file: Path) -> bytes:
+    """Read a root that is signed as it says itself.
+
+    Raises:
+        ValueError: it is none, with what to do about it.
+    """
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(trust.MAX_BYTES[trust.ROOT] + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror}); {ROOT_ADVICE}") from error
+    if fault := _fault(data):
+        raise ValueError(f"is not the root of a mirror: {fault}; {ROOT_ADVICE}")
+    return data
+
+
+def _fault(data: bytes) -> str:
+    if len(data) > trust.MAX_BYTES[trust.ROOT]:
+        return f"it has more than {trust.MAX_BYTES[trust.ROOT]} bytes"
+    try:
+        root = Metadata[Root].from_bytes(data)
+        if root.signed.type != trust.ROOT:
+            return f"it is the metadata of {root.signed.type}"
+        root.signed.verify_delegate(trust.ROOT, root.signed_bytes, root.signatures)
+    except RepositoryError as error:
+        return str(error)
+    if not root.signed.consistent_snapshot:
+        return "it is that of a repository without consistent snapshots"
+    return ""

@@ -1,0 +1,155 @@
+"""A mirror whose lists somebody vouches for: what the stages of an update ask (contract, section 3).
+
+The chain is metadata, release list, content.json, blob. Each link names the next by its hash, so whatever was verified
+once and is still named is not asked for again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from devclient import pinned
+from devclient.errors import NotOnMirrorError, SettingsError
+from devclient.memory import Memory
+from devclient.origin import Origin
+from devclient.trust import Trust
+from devclient.trust_errors import MixAndMatchError
+from mirror import canonical, content, layout, releases
+from mirror.files import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from devclient.config import Remote, Settings
+    from devclient.fetcher import Body, Fetcher
+    from devclient.judge import Target
+    from devclient.standing import Standing
+
+
+class Mirrors:
+    """The mirrors of a device, one for each remote, while the context lasts."""
+
+    def __init__(
+        self, settings: Settings, fetcher: Fetcher, files: Files, now: Callable[[], datetime], *, lasting: bool
+    ) -> None:
+        """Know the mirrors of `settings`; what is not `lasting` remembers nothing of what it learns."""
+        self._settings, self._fetcher, self._files, self._now = settings, fetcher, files, now
+        self._lasting = lasting
+        self._mirrors: dict[str, SignedMirror] = {}
+        self._scratch = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scratch.close()
+
+    def __call__(self, url: str) -> SignedMirror:
+        """Return the mirror at `url`, for "" the first one of the settings.
+
+        Raises:
+            SettingsError: the settings know no mirror there, because a device goes only where its owner sent it; or
+                its root is not usable.
+        """
+        remote = self._settings.remote(url)
+        if remote is None:
+            problem = f"no mirror is at {url}, which the state file names: add it to [remotes]"
+            raise SettingsError(self._settings.file, problem)
+        if remote.name not in self._mirrors:
+            self._mirrors[remote.name] = self._open(remote)
+        return self._mirrors[remote.name]
+
+    def standings(self) -> dict[str, Standing | None]:
+        """Tell where each remote stands, by its name; those that were not asked, where they stood."""
+        asked = {name: mirror.standing for name, mirror in self._mirrors.items()}
+        return {**standings(self._settings), **asked}
+
+    def _open(self, remote: Remote) -> SignedMirror:
+        try:
+            root = pinned.read(remote.root)
+        except ValueError as error:
+            raise SettingsError(self._settings.file, f"remotes.{remote.name}.root: {remote.root} {error}") from error
+        scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="otadevice-")))
+        origin = Origin(remote.urls, self._fetcher)
+        memory = Memory(self._settings.trust(remote), self._files, lasting=self._lasting)
+        return SignedMirror(Trust(root, origin, memory, self._now, scratch), origin, memory)
+
+
+class SignedMirror:
+    """One remote."""
+
+    def __init__(self, trust: Trust, origin: Origin, memory: Memory) -> None:
+        self._trust, self._origin, self._memory = trust, origin, memory
+        self._current: set[str] = set()
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where its metadata stands; None if none was ever verified."""
+        return self._trust.standing
+
+    @property
+    def poll_seconds(self) -> int:
+        """The least seconds that its operator wants between two polls, 0 for as a device likes."""
+        return self.standing.poll_seconds if self.standing else 0
+
+    def release_list(self, package: str, branch: str) -> bytes:
+        """Fetch the release list of a package on a branch, as it is vouched for.
+
+        Raises:
+            NotOnMirrorError: nobody vouches for any.
+            DeviceError: as `Trust.refresh`.
+        """
+        path = layout.release_list(package, branch)
+        target = self._trust.target(path)
+        if target is None:
+            raise NotOnMirrorError(self._origin.address(path), 404)
+        hashed = layout.hashed_release_list(package, branch, target.sha256)
+        data = self._named(hashed, target.sha256, min(target.size, releases.MAX_BYTES))
+        if found := _mismatch(data, target):
+            raise MixAndMatchError(self._origin.address(hashed), found)
+        return data
+
+    def content(self, package: str, branch: str, version: str, sha256: str) -> bytes:
+        """Fetch the content.json of one release; whether it is the one that the list names is for others to judge."""
+        return self._named(layout.get_version(package, branch, version), sha256, content.MAX_BYTES)
+
+    @contextlib.contextmanager
+    def blob(self, sha256: str, offset: int) -> Iterator[Body]:
+        """Open a blob from `offset` on, or from its start."""
+        with self._origin.stream(layout.blob(sha256), offset) as body:
+            yield body
+
+    def tidy(self) -> None:
+        """Forget the lists and contents that were not asked for since this mirror was opened."""
+        self._memory.forget_files(self._current)
+
+    def _named(self, path: str, sha256: str, limit: int) -> bytes:
+        """Return the file that should have this hash, from here if it was fetched before."""
+        self._current.add(sha256)
+        if (kept := self._memory.file(sha256)) is not None:
+            return kept
+        data = self._origin.fetch(path, limit=limit).data or b""
+        if canonical.digest(data) == sha256:
+            self._memory.keep_file(data)
+        return data
+
+
+def _mismatch(data: bytes, target: Target) -> str:
+    """Say in what a release list is not the one that is signed for; nothing if it is."""
+    if len(data) != target.size:
+        return f"has {len(data)} bytes, not {target.size} as is signed"
+    if (found := canonical.digest(data)) != target.sha256:
+        return f"has the SHA-256 {found}, not {target.sha256} as is signed"
+    return ""
+
+
+def standings(settings: Settings) -> dict[str, Standing | None]:
+    """Tell where each remote stood when it was asked last, by its name; None if none of its metadata was verified."""
+    return {
+        remote.name: Memory(settings.trust(remote), Files(), lasting=False).notes().standing
+        for remote in settings.remotes
+    }

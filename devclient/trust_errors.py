@@ -1,0 +1,156 @@
+"""Why a device does not believe a mirror: each kind of attack or fault has its own error.
+
+Every message says what was found, what it looks like, and what the mirror's operator should do. After all of them
+the device goes on with what is installed, and asks again at its next poll.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from devclient.errors import MirrorRefusesError
+from mirror.errors import DeviceError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class TrustError(DeviceError):
+    """What a mirror serves is not to be believed.
+
+    Attributes:
+        url: where it came from.
+        problem: what was found.
+        looks_like: the attack or fault that this may be.
+        advice: what the mirror's operator should do.
+    """
+
+    code = "trust"
+    looks_like: ClassVar[str] = ""
+    advice: ClassVar[str] = ""
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(
+            f"{url}: {problem}. It looks like {self.looks_like}; nothing of it was used. "
+            f"The mirror's operator should {self.advice}"
+        )
+        self.url = url
+        self.problem = problem
+
+
+class SignatureError(TrustError):
+    """Too few of the trusted keys signed it."""
+
+    code = "signature"
+    looks_like = "software that somebody else put there, with none or too few of the trusted keys"
+    advice = "run `otamirror check`, see who can write to the mirror, and replace keys that may be stolen"
+
+
+class RollbackError(TrustError):
+    """It is older than what this device has seen, or than what is signed."""
+
+    code = "rollback"
+    looks_like = "an attempt to bring back old releases, or a mirror that was restored from an old copy"
+    advice = "run `otamirror check`, and publish again, with higher versions, if the mirror was restored"
+
+
+class ExpiredError(TrustError):
+    """It was valid once, but nobody has signed it anew."""
+
+    code = "expired"
+    looks_like = "a freeze: somebody holds back updates, or nobody signs the mirror anew"
+    advice = "run `otamirror resign`, and see that it runs often enough"
+
+
+class MixAndMatchError(TrustError):
+    """It is not the file that was signed for."""
+
+    code = "mix-and-match"
+    looks_like = "files of different times put together, or changed on the way"
+    advice = "run `otamirror check`, and copy the whole mirror again if this is a copy"
+
+
+class EndlessDataError(TrustError):
+    """More bytes came than were signed for, or than there can be."""
+
+    code = "endless-data"
+    looks_like = "an attempt to fill this device, or a server that is out of order"
+    advice = "see what answers at this address"
+
+
+class DamagedMetadataError(TrustError):
+    """It is not metadata, or not that of the role that it should be."""
+
+    code = "damaged-metadata"
+    looks_like = "a damaged file, or a server that knows nothing of mirrors"
+    advice = "run `otamirror check`, and see what answers at this address"
+
+
+class UndelegatedError(TrustError):
+    """Nobody who is trusted vouches for the role that should speak for a release list."""
+
+    code = "undelegated"
+    looks_like = "a role that was made up, or taken out of the metadata that vouches for it"
+    advice = "run `otamirror check`"
+
+
+class UnsignedMirrorError(MirrorRefusesError):
+    """There is no signed metadata where a mirror should be."""
+
+    code = "no-signed-mirror"
+    problem = (
+        "there is no signed mirror there (the server answers {status}); check the URL of the remote, "
+        "and ask the mirror's operator if it is right"
+    )
+
+
+class IncompleteMirrorError(MirrorRefusesError):
+    """The mirror does not have a file that it names itself."""
+
+    code = "incomplete-mirror"
+    exit_code = 75
+    problem = (
+        "the mirror names this file and does not have it (the server answers {status}), as while it is being copied; "
+        "try again later. If that comes again, its operator should run `otamirror check`"
+    )
+
+
+class ClockSuspectError(DeviceError):
+    """By this device's clock the mirror has expired, but the clock may be wrong.
+
+    Attributes:
+        url: of the mirror.
+        clock: what this device takes for the time.
+        date: what the mirror's server takes for it; nothing vouches for that.
+    """
+
+    code = "clock-suspect"
+    exit_code = 75
+
+    def __init__(self, url: str, clock: datetime, date: datetime) -> None:
+        super().__init__(
+            f"{url}: by this device's clock, {clock:%Y-%m-%dT%H:%M:%SZ}, the mirror has expired, and by that of its "
+            f"server, {date:%Y-%m-%dT%H:%M:%SZ}, it has not. Nothing was changed. Set this device's clock; "
+            "if it is right, somebody holds back updates"
+        )
+        self.url = url
+        self.clock = clock
+        self.date = date
+
+
+CODES = frozenset(
+    kind.code
+    for kind in (
+        SignatureError,
+        RollbackError,
+        ExpiredError,
+        MixAndMatchError,
+        EndlessDataError,
+        DamagedMetadataError,
+        UndelegatedError,
+        UnsignedMirrorError,
+        IncompleteMirrorError,
+        ClockSuspectError,
+    )
+)
+"""The words by which programs know these errors."""
