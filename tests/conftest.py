@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Make a site with all defaults and an empty inbox."""
+    """Make a site with all defaults, its first metadata and an empty inbox."""
     return sites.make(tmp_path / "site")
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builder import site as settings
+from mirror import layout
 from tests.support import cost, nginx, tools
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ def test_a_large_package_is_downloaded_and_installed_in_constant_memory(place: P
     (place.folder / "nginx").mkdir()
 
     with nginx.running(place.mirror, place.folder / "nginx") as server:
-        place.device("init", "--device", "door-7", "--remote", server.url, "--allow", str(installed.parent))
+        root = str(place.mirror / layout.metadata("root", 1))
+        folder = str(installed.parent)
+        place.device("init", "--device", "door-7", "--remote", server.url, "--root", root, "--allow", folder)
         place.device("add", "big", "--branch", "main", "--local", str(installed))
         busy = place.device("update")
         idle = place.device("update")

@@ -134,19 +134,19 @@ def test_check_fails_on_a_fault_and_names_it(published: Site, run: Callable[...,
     (published.paths.mirror / path).write_bytes(b"other bytes than before")
 
     assert run("check", expected=1).stdout == f"changed\t{path}\n"
-    assert json.loads(run("check", "--json", expected=1).stdout) == [{"path": path, "problem": "changed"}]
+    assert json.loads(run("check", "--json", expected=1).stdout)["faults"] == [{"path": path, "problem": "changed"}]
 
 
 def test_build_from_scratch_mends_the_mirror(published: Site, run: Callable[..., Result]) -> None:
     """Pages that were lost or damaged come back as they were."""
-    before = sites.read(published.paths.mirror)
+    before = sites.pages(published.paths.mirror)
     for path in before:
         if not path.startswith(layout.BLOBS):
             (published.paths.mirror / path).write_bytes(b"damaged")
 
     run("build", "--from-scratch")
 
-    after = sites.read(published.paths.mirror)
+    after = sites.pages(published.paths.mirror)
     assert {path: after[path] for path in before} == before
 
 
@@ -159,7 +159,7 @@ def test_build_from_scratch_needs_the_blobs(published: Site, run: Callable[..., 
 
 def test_recover_brings_the_catalogue_back(published: Site, run: Callable[..., Result]) -> None:
     """The command does all of it, for a damaged catalogue too, which it keeps."""
-    before = sites.read(published.paths.mirror)
+    before = sites.pages(published.paths.mirror)
     published.paths.catalogue.write_bytes(b"damaged")
 
     assert "recover" in run("build", expected=1).output
@@ -167,12 +167,13 @@ def test_recover_brings_the_catalogue_back(published: Site, run: Callable[..., R
 
     assert "1 releases recovered" in result.output
     assert published.paths.catalogue.with_name("catalogue.sqlite.damaged").read_bytes() == b"damaged"
-    after = sites.read(published.paths.mirror)
+    after = sites.pages(published.paths.mirror)
     assert {path: after[path] for path in before} == before
 
 
 def test_commands_that_read_do_not_make_a_catalogue(site: Site, run: Callable[..., Result]) -> None:
     """Before the first publish they say so, and leave nothing behind."""
+    site.paths.catalogue.unlink()
     assert "nothing was published yet" in run("list", expected=1).output
     assert not site.paths.catalogue.exists()
 

@@ -403,7 +403,7 @@ def test_a_device_takes_the_commands_that_are_shown(local: str, asked: str) -> N
 
     assert all(accepts(otadevice, line) for line in (follow, update, *setup))
     assert follow == "otadevice add app --branch main" + (f" --local {asked}" if asked else "")
-    assert setup == [f"otadevice init --remote {URL}"]
+    assert setup == [f"otadevice init --remote {URL} --root root.json"]
 
 
 def test_a_file_that_is_fetched_has_a_name_that_every_file_system_takes() -> None:

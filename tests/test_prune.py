@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from builder import build, check
 from mirror import layout
-from tests.support import sites
+from tests.support import clients, sites
 
 if TYPE_CHECKING:
     from builder.site import Site
@@ -49,10 +50,31 @@ def test_superseded_lists_go_when_they_are_old(site: Site) -> None:
         removed = builder.prune(keep_days=30)
         assert list(check.check(site.paths.mirror, builder.catalogue)) == []
 
+    gone = [path for path in removed if layout.parse_release_list(path)]
     assert len(lists) == 3
-    assert young not in removed
-    assert len(removed) in {1, 2}  # the young one may be the list in use
-    assert set(removed) <= set(lists)
+    assert young not in gone
+    assert len(gone) in {1, 2}  # the young one may be the list in use
+    assert set(gone) <= set(lists)
+
+
+def test_superseded_metadata_goes_when_nobody_can_ask_for_it(site: Site) -> None:
+    """What is in force stays, and every root; the rest is kept at least until a timestamp of then has expired."""
+    publish(site, "1.0", "1.1", "1.2")
+    now = sites.Clock(time.time())
+    names = set(sites.paths(site.paths.mirror / layout.METADATA))
+
+    with build.opened(site, clock=now) as builder:
+        assert builder.prune(keep_days=0) == []
+        now.now += 13 * DAY
+        assert builder.prune(keep_days=0) == []
+        now.now += 2 * DAY
+        removed = {path.removeprefix(layout.METADATA) for path in builder.prune(keep_days=0)}
+
+    kept = set(sites.paths(site.paths.mirror / layout.METADATA))
+    assert {name for name in removed if "." in name and "/" not in name} == names - kept
+    assert {"1.snapshot.json", "2.snapshot.json", "3.snapshot.json"} <= removed
+    assert {"1.root.json", "1.targets.json", "1.unclaimed.json", "4.snapshot.json", "timestamp.json"} <= kept
+    clients.verify(site.paths.mirror, site.file.parent / "client")
 
 
 def test_a_pruned_mirror_renders_the_same(site: Site) -> None:

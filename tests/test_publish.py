@@ -17,7 +17,7 @@ from builder.errors import CaseCollisionError, CatalogueError, MirrorError, Vers
 from builder.pages import Page, Pages
 from builder.publish import Publisher
 from builder.stores import Written
-from mirror import canonical, layout, releases
+from mirror import canonical, layout, releases, trust
 from mirror.files import Files
 from tests.support import sites
 from tests.support.faults import BROKEN_ONCE, KILL_BEFORE, Call, CountingCalls, Fault, FaultyCalls, Killed
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from builder.submission import Publication, Verdict
     from mirror.blobs import Blob
     from tests.support.sites import Package
+
+
+def bin_of(package: str, count: int) -> str:
+    """Name the bin of the list of a package's branch main."""
+    bits = count.bit_length() - 1
+    return trust.bins(bits, ["0"]).get_role_for_target(layout.release_list(package, "main"))
 
 
 @pytest.fixture
@@ -51,12 +57,12 @@ def errors(verdicts: Sequence[Verdict]) -> list[type | None]:
 
 
 def test_a_release_is_on_the_mirror(builder: Builder) -> None:
-    """Its blob, its content, the list under both names, and the highest: nothing else."""
+    """Its blob, its content, the list under both names, the highest, and three signatures: nothing else."""
     package = sites.package("1.0", dependencies={"lib": ">=1"})
 
     publication = publish(builder, package)
 
-    mirror = sites.read(builder.site.paths.mirror)
+    mirror = sites.pages(builder.site.paths.mirror)
     listed = releases.parse(mirror["releases/app/main.json"])
     assert mirror == {
         layout.blob(package.content.sha256): package.data,
@@ -69,7 +75,10 @@ def test_a_release_is_on_the_mirror(builder: Builder) -> None:
     assert (entry.version, entry.content, entry.sha256) == ("1.0", package.content.digest, package.content.sha256)
     assert (entry.size, entry.published) == (len(package.data), "2027-01-15T08:00:00Z")
     assert entry.dependencies == {"lib": ">=1"}
-    assert publication.written == Written(5, sum(map(len, mirror.values())))
+    signed = [builder.site.paths.mirror / path for path in ("metadata/2.snapshot.json", layout.TIMESTAMP)]
+    signed += builder.site.paths.mirror.glob("metadata/2.bin1-?.json")
+    sizes = [*map(len, mirror.values()), *(file.stat().st_size for file in signed)]
+    assert publication.written == Written(5 + 3, sum(sizes))
     assert [(verdict.title, verdict.is_new) for verdict in publication.verdicts] == [("app 1.0 on main", True)]
 
 
@@ -130,7 +139,7 @@ def test_releases_that_come_together_are_judged_one_by_one(builder: Builder) -> 
     wanted = [None, VersionConflictError, None, CaseCollisionError, CaseCollisionError, None]
     assert errors(publication.verdicts) == wanted
     assert [verdict.is_new for verdict in publication.verdicts] == [True, False, False, False, False, True]
-    mirror = sites.read(builder.site.paths.mirror)
+    mirror = sites.pages(builder.site.paths.mirror)
     assert layout.blob(canonical.digest(b"other")) not in mirror
     assert [entry.version for entry in releases.parse(mirror["releases/app/main.json"]).releases] == ["3.0", "1.0"]
 
@@ -148,11 +157,11 @@ def test_releases_that_come_together_share_pages_and_syncs(site: Site) -> None:
         publication = publish(builder, *(sites.package(f"2.{number}") for number in range(100)))
 
         assert calls.syncs == alone == 5
-        assert publication.written.files == 100 + 100 + 3
+        assert publication.written.files == 100 + 100 + 3 + 3
 
 
 def test_the_order_survives_a_cut_at_any_moment(site: Site) -> None:
-    """Blobs are durable before the commit, the commit comes before any page, immutable pages come before pointers."""
+    """Blobs, commit, immutable pages, pointers: each is durable before what leads to it, and trust before the rest."""
     package, calls = sites.package("1.0"), CountingCalls()
     with build.opened(site, Files(calls), Clock()) as builder:
         builder.finish()
@@ -160,7 +169,7 @@ def test_the_order_survives_a_cut_at_any_moment(site: Site) -> None:
         tell_commits(builder, calls)
         publish(builder, package)
 
-    mirror = sites.read(site.paths.mirror)
+    mirror = sites.pages(site.paths.mirror)
     hashed = layout.hashed_release_list("app", "main", canonical.digest(mirror["releases/app/main.json"]))
     assert steps(calls, site) == [
         "sync",
@@ -170,7 +179,10 @@ def test_the_order_survives_a_cut_at_any_moment(site: Site) -> None:
         "sync",
         "getVersion/app/main/1.0.json",
         hashed,
+        layout.metadata(bin_of("app", 2), 2),
+        "metadata/2.snapshot.json",
         "sync",
+        "metadata/timestamp.json",
         "releases/app/main.json",
         "maxVersion/app/main.json",
         "sync",
@@ -218,7 +230,7 @@ def test_what_another_process_committed_is_published_first(site: Site, tmp_path:
     point = first_call_after_commit(sites.make(tmp_path / "counted"), sites.package("1.0"))
     with pytest.raises(Killed):
         publish_and_fail(site, sites.package("1.0"), Fault(point, KILL_BEFORE))
-    assert sites.paths(site.paths.mirror) == [layout.blob(sites.package("1.0").content.sha256)]
+    assert [*sites.pages(site.paths.mirror)] == [layout.blob(sites.package("1.0").content.sha256)]
 
     calls = CountingCalls()
     with build.opened(site, Files(calls), Clock()) as builder:
@@ -226,7 +238,7 @@ def test_what_another_process_committed_is_published_first(site: Site, tmp_path:
         publish(builder, sites.package("1.0", "lib"))
 
     done = steps(calls, site)
-    mirror = sites.read(site.paths.mirror)
+    mirror = sites.pages(site.paths.mirror)
     assert done.index("maxVersion/app/main.json") < done.index("COMMIT") < done.index("maxVersion/lib/main.json")
     assert mirror["maxVersion/app/main.json"] == sites.package("1.0").content.canonical()
 
@@ -235,10 +247,10 @@ def test_two_processes_can_take_turns(site: Site) -> None:
     """Each sees what the other published; nothing is written twice, nothing gets lost."""
     with build.opened(site, clock=Clock()) as one, build.opened(site, clock=Clock()) as other:
         for number, builder in enumerate(itertools.islice(itertools.cycle([one, other]), 6)):
-            assert publish(builder, sites.package(f"1.{number}")).written.files == 5
+            assert publish(builder, sites.package(f"1.{number}")).written.files == 5 + 3
         assert not publish(one, sites.package("1.5")).verdicts[0].is_new
 
-    listed = releases.parse(sites.read(site.paths.mirror)["releases/app/main.json"])
+    listed = releases.parse(sites.pages(site.paths.mirror)["releases/app/main.json"])
     assert [entry.version for entry in listed.releases] == [f"1.{number}" for number in reversed(range(6))]
 
 
@@ -253,7 +265,7 @@ def test_an_error_after_the_commit_is_made_good(site: Site, tmp_path: Path) -> N
         again = publish(builder, sites.package("1.0"))
 
     assert not again.verdicts[0].is_new
-    assert sites.read(site.paths.mirror)["maxVersion/app/main.json"] == sites.package("1.0").content.canonical()
+    assert sites.pages(site.paths.mirror)["maxVersion/app/main.json"] == sites.package("1.0").content.canonical()
 
 
 def test_an_error_before_the_commit_accepts_nothing(site: Site, tmp_path: Path) -> None:
@@ -263,7 +275,7 @@ def test_an_error_before_the_commit_accepts_nothing(site: Site, tmp_path: Path) 
         with pytest.raises(OSError, match="Input/output error"):
             publish(builder, sites.package("1.0"))
         assert builder.catalogue.count() == 0
-        assert [path for path in sites.paths(site.paths.mirror) if layout.kind(path) is layout.Kind.POINTER] == []
+        assert [path for path in sites.pages(site.paths.mirror) if layout.kind(path) is layout.Kind.POINTER] == []
 
         assert publish(builder, sites.package("1.0")).verdicts[0].is_new
 
@@ -280,7 +292,7 @@ def test_a_tampered_mirror_is_told_and_can_be_repaired(path: str, site: Site) ->
         assert builder.render_all() == 1
         assert builder.render_all() == 0
         assert publish(builder, sites.package("1.2")).verdicts[0].is_new
-    assert b"tampered" not in sites.read(site.paths.mirror).values()
+    assert b"tampered" not in sites.pages(site.paths.mirror).values()
 
 
 def test_an_immutable_name_that_is_taken_stops_publishing(builder: Builder) -> None:
@@ -288,13 +300,13 @@ def test_an_immutable_name_that_is_taken_stops_publishing(builder: Builder) -> N
     publish(builder, sites.package("1.0"))
     taken = builder.site.paths.mirror / "getVersion/app/main/1.1.json"
     taken.write_bytes(b"not ours")
-    before = sites.read(builder.site.paths.mirror)
+    before = sites.pages(builder.site.paths.mirror)
 
     for version in ("1.1", "1.2"):
         with pytest.raises(MirrorError, match=r"getVersion/app/main/1\.1\.json must never change"):
             publish(builder, sites.package(version))
 
-    after = sites.read(builder.site.paths.mirror)
+    after = sites.pages(builder.site.paths.mirror)
     assert {path: after[path] for path in before} == before
     builder.render_all()
     assert publish(builder, sites.package("1.2")).verdicts[0].is_new
@@ -492,17 +504,17 @@ def watch() -> Watch:
 
 
 def filled(folder: Path, packages: Sequence[Package]) -> Site:
-    """Build a site in a few large publishes."""
-    site = sites.make(folder)
+    """Build a site in so few large publishes that no version of metadata comes to two digits."""
+    site = sites.make(folder, f"[trust]\nbins = {BINS}\n")
     with build.opened(site, clock=Clock()) as builder:
-        for start in range(0, len(packages), 1000):
-            publish(builder, *packages[start : start + 1000])
+        for start in range(0, len(packages), 3000):
+            publish(builder, *packages[start : start + 3000])
     return site
 
 
-def branches(count: int) -> list[Package]:
-    """Make packages of 20 releases each, with names and bytes of the same length."""
-    return [sites.package(f"1.{version:02}", f"pkg-{number:04}") for number in range(count) for version in range(20)]
+def branches(names: Sequence[str]) -> list[Package]:
+    """Make packages of 20 releases each, with bytes of the same length."""
+    return [sites.package(f"1.{version:02}", name) for name in names for version in range(20)]
 
 
 def costs(folder: Path, packages: Sequence[Package], more: Sequence[Package], watch: Watch) -> list[Cost]:
@@ -511,35 +523,55 @@ def costs(folder: Path, packages: Sequence[Package], more: Sequence[Package], wa
     return [cost(site, package, watch) for package in more]
 
 
-MORE = [sites.package(version, "pkg-0003") for version in ("1.20", "1.19.5", "1.20")]
+BINS = 256
+_NAMES = [f"pkg-{number:04}" for number in range(250)]
+_SHARING = Counter(bin_of(name, BINS) for name in (*_NAMES, "warm"))
+# in a large site the first has a bin to itself, and the last shares one with the most others
+NAMES = sorted(_NAMES, key=lambda name: _SHARING[bin_of(name, BINS)])
+MORE = [*(sites.package(version, NAMES[0]) for version in ("1.20", "1.19.5", "1.20")), sites.package("1.20", NAMES[-1])]
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory, watch: Watch) -> list[Cost]:
-    """Count on a site of 100 releases: a higher release, a lower one, and one that is there already."""
-    return costs(tmp_path_factory.mktemp("small"), branches(5), MORE, watch)
+    """Count on a site of 100 releases: a higher release, a lower one, one that is there already, one elsewhere."""
+    return costs(tmp_path_factory.mktemp("small"), branches([*NAMES[:4], NAMES[-1]]), MORE, watch)
 
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory, watch: Watch) -> list[Cost]:
     """Count the same on a site of 5,000 releases."""
-    return costs(tmp_path_factory.mktemp("large"), branches(250), MORE, watch)
+    return costs(tmp_path_factory.mktemp("large"), branches(NAMES), MORE, watch)
 
 
 def test_one_more_release_costs_little(small: list[Cost]) -> None:
-    """At most 8 files and 30 kB beside the blob, five syncs, and no folder of the mirror is listed."""
-    for higher_or_lower in small[:2]:
-        assert 0 < higher_or_lower.files <= 8
-        assert 0 < higher_or_lower.bytes <= 30_000
-        assert higher_or_lower.syncs == 5
-        assert higher_or_lower.listed == []
-        assert 0 < higher_or_lower.rows_read < 100
-        assert 0 < higher_or_lower.rows_written < 20
+    """Seven files, less than 30 kB beside the blob, five syncs, and no folder of the mirror is listed."""
+    higher, lower = small[:2]
+    assert (higher.files, lower.files) == (7, 6)
+    for each in (higher, lower):
+        assert 0 < each.bytes < 30_000
+        assert each.syncs == 5
+        assert each.listed == []
+        assert BINS < each.rows_read < BINS + 100  # a snapshot tells of every bin
+        assert 0 < each.rows_written < 30
 
 
 def test_one_more_release_costs_the_same_in_a_large_catalogue(small: list[Cost], large: list[Cost]) -> None:
-    """Files, bytes, calls, syncs, rows, database work and reads are equal at 100 and at 5,000 releases."""
-    assert large == small
+    """Files, bytes, calls, syncs, rows, database work and reads are equal at 100 and at 5,000 releases.
+
+    Of a list that shares its bin with others that is true as far as their number is: a bin names all lists in it.
+    """
+    assert large[:3] == small[:3]
+
+
+def test_a_list_costs_little_for_others_in_its_bin(small: list[Cost], large: list[Cost]) -> None:
+    """Each of the others is named once, with hash and size: a row and 160 bytes."""
+    alone, shared = small[3], large[3]
+    others = _SHARING[bin_of(NAMES[-1], BINS)] - 1
+
+    assert others > 3
+    assert replace(shared, bytes=alone.bytes, rows_read=alone.rows_read, steps=alone.steps) == alone
+    assert shared.rows_read == alone.rows_read + others
+    assert 0 < shared.bytes - alone.bytes <= others * 160
 
 
 def test_nothing_new_costs_nothing(small: list[Cost], large: list[Cost]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from builder import build, recover
 from builder.errors import CatalogueError, MirrorError, VersionConflictError
-from mirror import layout, releases
+from mirror import canonical, layout, releases
 from mirror.files import Files
 from tests.support import sites
 
@@ -56,7 +57,7 @@ def tables(site: Site) -> dict[str, list[tuple[object, ...]]]:
 
 def test_a_recovered_catalogue_is_the_lost_one(published: Site) -> None:
     """Every table has the same rows, and rendering from it changes no byte of the mirror."""
-    before, mirror = tables(published), sites.read(published.paths.mirror)
+    before, mirror = tables(published), sites.pages(published.paths.mirror)
     lose_catalogue(published)
 
     with build.opened(published) as builder:
@@ -64,7 +65,7 @@ def test_a_recovered_catalogue_is_the_lost_one(published: Site) -> None:
         assert builder.render_all() == 0
 
     assert tables(published) == before
-    assert sites.read(published.paths.mirror) == mirror
+    assert sites.pages(published.paths.mirror) == mirror
 
 
 def test_publishing_goes_on_after_recovery(published: Site) -> None:
@@ -102,7 +103,8 @@ def test_a_release_that_no_list_names_yet_is_taken(published: Site) -> None:
 
 
 def test_what_readers_do_not_know_is_kept(published: Site) -> None:
-    """Keys and needs of newer builders stand in the lists after recovery, as before."""
+    """Keys and needs of newer builders stand in the lists after recovery, as before; here of one that did not sign."""
+    shutil.rmtree(published.paths.mirror / layout.METADATA)
     pointer = published.paths.mirror / layout.release_list("other", "main")
     text = pointer.read_text().replace('"releases":', '"needs":["rollout"],"releases":')
     text = text.replace('"size":', '"shiny":{"b":1},"size":').replace("]}\n", '],"zebra":true}\n')
@@ -122,10 +124,11 @@ def test_a_damaged_mirror_is_refused_whole(published: Site, lost: str) -> None:
     """What is missing is named, and the catalogue stays empty."""
     mirror = published.paths.mirror
     newest = releases.parse((mirror / layout.release_list("app", "main")).read_bytes())
+    current = canonical.digest((mirror / layout.release_list("app", "main")).read_bytes())
     path = {
         "content": layout.get_version("app", "main", "1.3"),
         "segment": layout.hashed_release_list("app", "main", newest.older[0].sha256),
-        "list": layout.release_list("app", "main"),
+        "list": layout.hashed_release_list("app", "main", current),
     }[lost]
     (mirror / path).write_bytes(b"{}") if lost == "list" else (mirror / path).unlink()
     lose_catalogue(published)
@@ -144,7 +147,7 @@ def test_a_catalogue_that_is_there_is_not_overwritten(published: Site) -> None:
 
 def test_a_site_whose_catalogue_was_lost_publishes_nothing(published: Site) -> None:
     """Going on from nothing would drop releases from lists and let versions be used again."""
-    mirror = sites.read(published.paths.mirror)
+    mirror = sites.pages(published.paths.mirror)
     lose_catalogue(published)
     sites.drop(published.paths.inbox, sites.package("9.9"))
 
@@ -154,7 +157,7 @@ def test_a_site_whose_catalogue_was_lost_publishes_nothing(published: Site) -> N
         with pytest.raises(CatalogueError, match="recover"):
             builder.prune(keep_days=0)
 
-    assert sites.read(published.paths.mirror) == mirror
+    assert sites.pages(published.paths.mirror) == mirror
 
 
 def test_an_unreadable_catalogue_is_set_aside(tmp_path: Path) -> None:

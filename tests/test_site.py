@@ -96,6 +96,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         spool = "/srv/spool"
         catalogue = "../ota.sqlite"
         tokens = "/etc/ota/tokens.json"
+        keys = "/etc/ota/keys"
         [inbox]
         events = "poll"
         scan_seconds = 3600
@@ -116,6 +117,21 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         listen = "127.0.0.1:9100"
         [limits]
         package_bytes = 0
+        [trust]
+        bins = 16384
+        root_threshold = 2
+        targets_threshold = 3
+        root_days = 1
+        targets_days = 2
+        publisher_days = 3
+        online_days = 4
+        timestamp_days = 5
+        poll_seconds = 86400
+        [keys]
+        timestamp = "env:OTA_TIMESTAMP"
+        snapshot = "key:/etc/ota/snapshot.pem"
+        unclaimed = "hsm:2?label=ota"
+        passphrase_file = "../passphrase"
     """
 
     found = load(tmp_path, text)
@@ -133,6 +149,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             spool=Path("/srv/spool"),
             catalogue=tmp_path / "../ota.sqlite",
             tokens=Path("/etc/ota/tokens.json"),
+            keys=Path("/etc/ota/keys"),
         ),
         inbox=site.Inbox(events="poll", scan_seconds=3600, settle_seconds=0),
         publish=site.Publish(group=1, group_bytes=2048),
@@ -143,6 +160,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ),
         metrics=site.Metrics(listen=Address("127.0.0.1", 9100)),
         limits=site.Limits(package_bytes=0),
+        trust=site.Trust(16384, 2, 3, 1, 2, 3, 4, 5, 86400),
+        keys=site.Keys("env:OTA_TIMESTAMP", "key:/etc/ota/snapshot.pem", "hsm:2?label=ota", tmp_path / "../passphrase"),
     )
 
 
@@ -158,6 +177,7 @@ def test_paths_follow_var(tmp_path: Path) -> None:
         spool=Path("/srv/ota/spool"),
         catalogue=Path("/srv/ota/catalogue.sqlite"),
         tokens=Path("/srv/ota/tokens.json"),
+        keys=Path("/srv/ota/keys"),
     )
 
 
@@ -327,7 +347,7 @@ def test_paths_inside_one_another_are_refused(tmp_path: Path, text: str, problem
 
 def test_a_mirror_as_var_is_refused(tmp_path: Path) -> None:
     """Serving the folder of everything is found before it happens."""
-    assert len(problems(tmp_path, '[paths]\nmirror = "var"')) == 5
+    assert len(problems(tmp_path, '[paths]\nmirror = "var"')) == 6
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

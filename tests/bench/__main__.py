@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.polling import poll
 from tests.bench.publishing import publish
 from tests.bench.rendering import render
 from tests.bench.sites import Ground
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 BENCHMARKS: dict[str, Callable[[Ground], Iterable[Any]]] = {
     "render": render,
     "publish": publish,
+    "poll": poll,
     "upload": upload,
 }
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RELEASES_A_PACKAGE = 20
+METADATA = 256 + 5 + 3
+"""Files: bins, root, targets, `unclaimed`, snapshot, timestamp; and three of the last publish, which comes first."""
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +28,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_full_render_writes_each_page_once_and_syncs_a_few_times(found: dict[str, Any]) -> None:
-    """A render into an empty mirror writes a file a release and three a branch, with three syncs a group."""
+    """A render into an empty mirror writes a file a release, three a branch, all metadata; with few syncs a group."""
     rows = {row["releases"]: row for row in found["render"] if row["program"] == "otamirror, mirror"}
 
     assert [*rows] == [1_000, 5_000]
     for releases, row in rows.items():
-        assert row["files"] == releases + 3 * releases // RELEASES_A_PACKAGE
+        assert row["files"] == releases + 3 * releases // RELEASES_A_PACKAGE + METADATA
         assert row["bytes"] > 100 * row["files"]
         assert 3 <= row["syncs"] < row["files"] / 100
         assert row["cpu_seconds"] > 0
@@ -47,17 +49,30 @@ def test_pages_for_people_are_counted_by_themselves(found: dict[str, Any]) -> No
 
 
 def test_one_more_release_costs_the_same_counts_in_every_site(found: dict[str, Any]) -> None:
-    """A publish writes four small files beside the blob, with one commit, and lists no folder."""
+    """A publish writes seven small files beside the blob, with one commit, and lists no folder."""
     rows = found["publish"]
 
     assert [row["releases"] for row in rows] == [1_000, 5_000]
     for row in rows:
-        assert (row["files"], row["commits"], row["listings"]) == (4, 1, 0)
-        assert 0 < row["bytes"] <= 30_000
+        assert (row["files"], row["commits"], row["listings"]) == (7, 1, 0)
+        assert 0 < row["bytes"] <= 60_000
         assert 0 < row["syncs"] <= 5
-        assert 0 < row["reads"] <= 4
+        assert 0 < row["reads"] <= 7
+        assert row["unsigned_ms"] > 0
         assert row["cpu_ms"] > 0
         assert row["wall_ms"] > 0
+
+
+def test_a_device_asks_for_little(found: dict[str, Any]) -> None:
+    """A quiet poll is one request, and what comes after a publish elsewhere does not grow with the site."""
+    rows = found["poll"]
+
+    assert [row["releases"] for row in rows] == [1_000, 5_000]
+    for row in rows:
+        assert row["quiet_requests"] == 1
+        assert 0 < row["quiet_bytes"] <= 400
+        assert 1 < row["news_requests"] <= 4
+        assert 0 < row["news_bytes"] <= 12_000
 
 
 def test_an_upload_is_measured_beside_hashing_and_storing(found: dict[str, Any]) -> None:

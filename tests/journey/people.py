@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _PROGRAMS = {"otamirror": "builder.cli", "otadevice": "devclient.cli"}
@@ -60,6 +61,29 @@ class Circle:
         for name in ("uv", "uv.json"):
             self.tell(f"$ mv {name} var/inbox/")
             (self.folder / "site" / name).rename(self.inbox / name)
+
+    def set_up_device(self, name: str, url: str) -> None:
+        """Set the device up for the mirror at `url`, pinned to its newest root."""
+        self.run("otamirror keys export-root --output ../device/root.json", "site")
+        allowed = self.installed.parent
+        self.run(f"otadevice init --device {name} --remote {url} --root root.json --allow {allowed}", "device")
+
+    def claim(self) -> None:
+        """Have the publisher, who is at the site's machine for once, claim the package."""
+        self.run("otamirror keys new publisher.pem", "site")
+        self.run("otamirror keys claim uv --publisher-key publisher.pub --key publisher.pem", "site")
+
+    @contextlib.contextmanager
+    def receiving(self) -> Iterator[str]:
+        """Run `otamirror receive`; gives its URL."""
+        command = self.program("otamirror receive")
+        process = subprocess.Popen(command, cwd=self.folder / "site", stdout=subprocess.PIPE, text=True)
+        try:
+            first = process.stdout.readline() if process.stdout else ""
+            yield first.split()[5].removesuffix("/update.")
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
 
     def run(self, command: str, where: str, *, expected: int = 0) -> str:
         """Run a command of ours in the folder of the site or the device; returns what it printed."""

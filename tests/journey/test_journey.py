@@ -52,7 +52,7 @@ def test_a_dropped_package_reaches_a_device_and_so_does_its_next_release(
     """Publisher, nginx and device need nothing but the commands that the README shows."""
     circle.publish(programs[OLD], OLD)
     circle.run("otamirror build", "site")
-    circle.run(f"otadevice init --device door-7 --remote {server.url} --allow {circle.installed.parent}", "device")
+    circle.set_up_device("door-7", server.url)
     circle.run(f"otadevice add uv --branch stable --local {circle.installed}", "device")
     circle.run("otadevice update", "device")
     assert circle.version_on_device() == OLD
@@ -65,7 +65,32 @@ def test_a_dropped_package_reaches_a_device_and_so_does_its_next_release(
 
     before = len(server.requests())
     circle.run("otadevice update", "device")
-    assert len(server.requests()) - before <= 2, "a device that has everything asks for little"
+    assert len(server.requests()) - before == 1, "a device that has everything asks once"
+    assert circle.run("otamirror check", "site") == ""
+
+
+def test_a_publisher_signs_for_the_fleet_alone(circle: Circle, server: nginx.Nginx, programs: dict[str, Path]) -> None:
+    """Claimed, a package is published by its publisher's key; a drop without it goes nowhere, devices go on."""
+    circle.publish(programs[OLD], OLD)
+    circle.run("otamirror build", "site")
+    circle.set_up_device("door-7", server.url)
+    circle.run(f"otadevice add uv --branch stable --local {circle.installed}", "device")
+    circle.run("otadevice update", "device")
+    circle.claim()
+
+    circle.publish(programs[NEW], NEW)
+    circle.run("otamirror build", "site", expected=1)
+    circle.run("otadevice update", "device")
+    assert circle.version_on_device() == OLD
+
+    with circle.receiving() as receiver:
+        file = programs[NEW]
+        words = (
+            f"--key publisher.pem --package uv --branch stable --version {NEW} --to {receiver} --mirror {server.url}"
+        )
+        circle.run(f"otamirror push {file} {words}", "site")
+    circle.run("otadevice update", "device")
+    assert circle.version_on_device() == NEW
     assert circle.run("otamirror check", "site") == ""
 
 

@@ -34,7 +34,7 @@ events {{ }}
 http {{
     log_format requests escape=json
         '{{"method": "$request_method", "target": "$request_uri", "status": $status, '
-        '"sent": $body_bytes_sent, "range": "$http_range", "agent": "$http_user_agent"}}';
+        '"sent": $body_bytes_sent, "bytes": $bytes_sent, "range": "$http_range", "agent": "$http_user_agent"}}';
     access_log {folder}/requests.log requests;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -53,12 +53,13 @@ class NginxError(Exception):
 
 @dataclass(frozen=True)
 class Logged:
-    """One request as nginx saw it; `sent` counts the bytes of the body."""
+    """One request as nginx saw it; `sent` counts the bytes of the body, `bytes` those of the whole answer."""
 
     method: str
     target: str
     status: int
     sent: int
+    bytes: int
     range: str
     agent: str
 
