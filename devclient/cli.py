@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from devclient import config, lock, provision, report, results, room, signed, state, update
+from devclient import config, lock, provision, report, results, room, state, update
 from devclient.fetcher import Fetcher
 from devclient.progress import Bars, nothing
-from devclient.signed import Mirrors
+from devclient.trust import signed
+from devclient.trust.signed import Mirrors
 from devclient.update import Device
 from mirror import rules
 from mirror.errors import OTAError

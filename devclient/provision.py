@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import config, pinned, place, state
+from devclient import config, place, state
 from devclient.check import check
 from devclient.errors import PlaceError, ProvisionError, UnsupportedError
 from devclient.state import Package
+from devclient.trust import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable

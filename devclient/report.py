@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from devclient.config import Settings
     from devclient.results import Result
-    from devclient.standing import Standing
     from devclient.state import Package
+    from devclient.trust.standing import Standing
     from devclient.update import Plan
 
 Failure = tuple[str, str, str]

@@ -19,7 +19,7 @@ from securesystemslib.formats import encode_canonical
 from devclient import config, room, update
 from devclient.fetcher import Fetcher
 from devclient.progress import nothing
-from devclient.signed import Mirrors
+from devclient.trust.signed import Mirrors
 from devclient.update import Device
 from mirror import layout, trust
 from mirror.files import Files

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tuf.api.exceptions import ExpiredMetadataError
 
-from devclient import clock, judge
-from devclient.clock import BUILT, Floor
+from devclient.trust import clock, judge
+from devclient.trust.clock import BUILT, Floor
 from devclient.trust_errors import ClockSuspectError, ExpiredError
 from mirror import trust
 from tests.support import clients, trees

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devclient.check import Offer
-    from devclient.signed import SignedMirror
+    from devclient.trust.signed import SignedMirror
     from mirror.blobs import Blob
     from tests.support.devices import Rig
     from tests.support.httpd import Server
@@ -270,7 +270,7 @@ from devclient import config
 from devclient.check import check
 from devclient.download import download
 from devclient.fetcher import Fetcher
-from devclient.signed import Mirrors
+from devclient.trust.signed import Mirrors
 from mirror.files import Files
 
 def most():  # getrusage would tell the most of the process that started this one

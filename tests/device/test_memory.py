@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tuf.api.metadata import Metadata
 
-from devclient.memory import Memory
-from devclient.notes import Notes
-from devclient.signed import SignedMirror
-from devclient.trust import Trust
+from devclient.trust.memory import Memory
+from devclient.trust.notes import Notes
+from devclient.trust.refresh import Trust
+from devclient.trust.signed import SignedMirror
 from mirror import canonical, trust
 from mirror.files import Calls, Files
 from tests.support import powercut, trees

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devclient import notes
-from devclient.clock import BUILT, Floor
-from devclient.notes import Notes
-from devclient.standing import Standing
+from devclient.trust import notes
+from devclient.trust.clock import BUILT, Floor
+from devclient.trust.notes import Notes
+from devclient.trust.standing import Standing
 
 KEYS = frozenset({"a", "b"})
 STANDING = Standing(3, KEYS, 7, BUILT, BUILT, 60, BUILT)

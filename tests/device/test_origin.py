@@ -10,7 +10,7 @@ import pytest
 from devclient.config import Network
 from devclient.errors import NetworkError, NotOnMirrorError
 from devclient.fetcher import Fetcher
-from devclient.origin import Origin
+from devclient.trust.origin import Origin
 from devclient.trust_errors import IncompleteMirrorError
 from tests.support.httpd import PORTAL, Fault
 

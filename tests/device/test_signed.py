@@ -13,7 +13,7 @@ from devclient import config
 from devclient.check import Skipped, check
 from devclient.errors import BrokenPromiseError, NotOnMirrorError, SettingsError
 from devclient.fetcher import Fetcher
-from devclient.signed import Mirrors
+from devclient.trust.signed import Mirrors
 from devclient.trust_errors import EndlessDataError, IncompleteMirrorError, MixAndMatchError
 from mirror import canonical, content, layout, releases
 from mirror.files import Files
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devclient.config import Settings
-    from devclient.signed import SignedMirror
+    from devclient.trust.signed import SignedMirror
     from tests.support.devices import Rig
 
 ONE = Release("1.0+build~1", b"12345")

@@ -8,9 +8,10 @@ import json
 import pytest
 from tuf.api import exceptions, serialization
 
-from devclient import trust_errors, verdict
-from devclient.courier import Delivery
+from devclient import trust_errors
 from devclient.errors import NetworkError
+from devclient.trust import verdict
+from devclient.trust.courier import Delivery
 from devclient.trust_errors import (
     DamagedMetadataError,
     EndlessDataError,

@@ -16,9 +16,9 @@ from devclient import check, cli, config, update
 from devclient.config import Remote, Settings
 from devclient.errors import NotOnMirrorError
 from devclient.fetcher import Answer, Body, Fetcher
-from devclient.origin import Origin
 from devclient.progress import nothing
-from devclient.signed import Mirrors
+from devclient.trust.origin import Origin
+from devclient.trust.signed import Mirrors
 from mirror import canonical, layout
 from mirror.files import Files
 from tests.support import trees
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from devclient.check import Offer
-    from devclient.signed import SignedMirror
+    from devclient.trust.signed import SignedMirror
     from tests.support.httpd import Server
 
 PLENTY = 1 << 40

@@ -29,7 +29,7 @@ from mirror.errors import OTAError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from devclient.courier import Delivery
+    from devclient.trust.courier import Delivery
 
 ERRORS = (exceptions.RepositoryError, exceptions.DownloadError, exceptions.StorageError)
 """All that tuf raises about a remote."""

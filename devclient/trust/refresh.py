@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devclient import clock, standing
-from devclient.courier import Courier, ask_timestamp
-from devclient.judge import Judge
-from devclient.notes import Notes
+from devclient.trust import clock, standing
+from devclient.trust.courier import Courier, ask_timestamp
+from devclient.trust.judge import Judge
+from devclient.trust.notes import Notes
 from devclient.trust_errors import ClockSuspectError, ExpiredError, TrustError
 from mirror import canonical
 from mirror.errors import OTAError
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from devclient.clock import Floor
-    from devclient.judge import Target
-    from devclient.memory import Memory
-    from devclient.origin import Origin
-    from devclient.standing import Standing
+    from devclient.trust.clock import Floor
+    from devclient.trust.judge import Target
+    from devclient.trust.memory import Memory
+    from devclient.trust.origin import Origin
+    from devclient.trust.standing import Standing
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tuf.ngclient import Updater, UpdaterConfig
 
-from devclient import verdict
+from devclient.trust import verdict
 from devclient.trust_errors import DamagedMetadataError
 from mirror import layout, names, trust
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from devclient.courier import Courier, Delivery
-    from devclient.origin import Origin
+    from devclient.trust.courier import Courier, Delivery
+    from devclient.trust.origin import Origin
 
 _LIMITS = UpdaterConfig(
     root_max_length=trust.MAX_BYTES[trust.ROOT],

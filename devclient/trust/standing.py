@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Timestamp
 
-from devclient import clock
+from devclient.trust import clock
 from mirror import trust
 
 if TYPE_CHECKING:

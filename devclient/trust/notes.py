@@ -9,12 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from devclient import standing
-from devclient.clock import Floor
+from devclient.trust import standing
+from devclient.trust.clock import Floor
 from mirror import trust
 
 if TYPE_CHECKING:
-    from devclient.standing import Standing
+    from devclient.trust.standing import Standing
 
 
 @dataclass(frozen=True)

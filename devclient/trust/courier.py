@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from devclient.fetcher import Answer
-    from devclient.origin import Origin
+    from devclient.trust.origin import Origin
 
 _NOT_FOUND = 404
 

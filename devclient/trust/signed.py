@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from devclient import pinned
 from devclient.errors import NotOnMirrorError, SettingsError
-from devclient.memory import Memory
-from devclient.origin import Origin
-from devclient.trust import Trust
+from devclient.trust import pinned
+from devclient.trust.memory import Memory
+from devclient.trust.origin import Origin
+from devclient.trust.refresh import Trust
 from devclient.trust_errors import MixAndMatchError
 from mirror import canonical, content, layout, releases
 from mirror.files import Files
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from devclient.config import Remote, Settings
     from devclient.fetcher import Body, Fetcher
-    from devclient.judge import Target
-    from devclient.standing import Standing
+    from devclient.trust.judge import Target
+    from devclient.trust.standing import Standing
 
 
 class Mirrors:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from devclient import notes
-from devclient.notes import Notes
+from devclient.trust import notes
+from devclient.trust.notes import Notes
 from mirror import canonical, trust
 
 if TYPE_CHECKING:
