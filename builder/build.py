@@ -25,7 +25,7 @@ from builder.pages import Pages
 from builder.progress import silent
 from builder.publish import Publisher
 from builder.shelf import Shelves
-from builder.signing import access
+from builder.signing import access, expiry
 from builder.stores.folder import FolderStore
 from builder.submission import Publication, Release, Verdict
 from builder.verify import verify
@@ -77,6 +77,7 @@ class Builder:
         self.signing = access.signing(site, catalogue.connection, keyring, clock)
         self._spool = spool
         self._publisher = Publisher(catalogue, self.store)
+        self._next_alarm = 0.0
 
     def take_inbox(self) -> Pass:
         """Publish everything complete in the inbox, move away what is refused, leave the rest."""
@@ -138,9 +139,17 @@ class Builder:
             return upkeep.recover(mirror, self._publisher, self.signing, self._files, self._progress)
 
     def resign(self, *, everything: bool = False) -> int:
-        """Sign anew what expires, and go on with a change of keys; returns the number of files that were written."""
+        """Sign anew what expires, and go on with a change of keys; returns the number of files that were written.
+
+        What should have been signed anew by now, and was not, is told once a day.
+        """
         with self._writing():
-            return upkeep.resign(self._publisher, self.signing, everything=everything)
+            written = upkeep.resign(self._publisher, self.signing, everything=everything)
+        if self._clock() >= self._next_alarm and (late := expiry.alarms(self.signing)):
+            self._next_alarm = self._clock() + _DAY
+            for each in late:
+                logger.warning("%s", each)
+        return written
 
     def change(self, wanted: Change) -> None:
         """Publish a change of who may sign."""

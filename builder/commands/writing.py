@@ -102,13 +102,11 @@ def run_resign(site: Site, *, everything: bool, as_json: bool) -> None:
     """
     with build.opened(site) as builder:
         written = builder.resign(everything=everything)
-        due = [each for each in expiry.expiries(builder.signing) if each.is_alarming]
+        due = expiry.alarms(builder.signing)
     if as_json:
         console.as_json({"written": written, "due": [each.fields() for each in due]})
     else:
         click.echo(f"{written} files written, {len(due)} roles expire soon")
-        for each in due:
-            click.echo(f"  {each}", err=True)
     if due:
         sys.exit(1)
 

@@ -68,6 +68,11 @@ def summary(signing: Signing) -> list[Expiry]:
     return [each for each in found if each.role not in bins] + ([first] if first else [])
 
 
+def alarms(signing: Signing) -> list[Expiry]:
+    """Return the roles that should have been signed anew, those that only people can renew above all."""
+    return [each for each in expiries(signing) if each.is_alarming]
+
+
 def renew_due(signing: Signing) -> Pages | None:
     """Sign what is signed online and is due; None if nothing is."""
     due = {each.role for each in expiries(signing) if each.is_due and each.by == "otamirror"}

@@ -156,7 +156,7 @@ def test_renewing_takes_the_alarm_away(ground: Ground) -> None:
         ground.change(renew(role))
 
     with ground.opened() as builder:
-        assert [each.role for each in expiry.expiries(builder.signing) if each.is_alarming] == []
+        assert expiry.alarms(builder.signing) == []
     ground.look()
 
 
@@ -209,3 +209,20 @@ def test_a_clock_that_went_back_is_told(ground: Ground, caplog: pytest.LogCaptur
 
     assert "the clock is behind 2027-04-25T08:00:00Z" in caplog.text
     assert "`otamirror keys rotate timestamp`" in caplog.text
+
+
+def test_a_service_tells_of_it_once_a_day(ground: Ground, caplog: pytest.LogCaptureFixture) -> None:
+    """`up` looks every minute; the log has one line a day for each role that people have to renew."""
+    ground.pass_time(0)
+    ground.clock.now += 300 * DAY
+    with ground.opened() as builder:
+        for _ in range(3 * 24):
+            builder.resign()
+            ground.clock.now += 3600
+
+    lines = [record.message for record in caplog.records if "expires" in record.message]
+    assert len(lines) == 3 * 2
+    assert (
+        lines[0]
+        == "root expires 2028-01-15T08:00:00Z; to renew it is up to: holders of root keys: `otamirror keys renew root`"
+    )
