@@ -57,11 +57,12 @@ def run_init(site: Site, *, encrypt: bool) -> None:
     \b
     Example: otamirror keys init
     """
-    passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True) if encrypt else ""
     ring = access.keyring(site)
-    if passphrase:
-        ring.secrets = lambda _name: passphrase
-    establish.first_keys(ring, site.trust, Files(), passphrase)
+    if encrypt and any(ring.files()):
+        raise KeysError(f"{site.paths.keys} has keys already, and they stay as they are; `keys rotate` makes new ones")
+    if encrypt:
+        ring.passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True)
+        ring.secrets = lambda _name: ring.passphrase
     with build.opened(site, ring=ring) as builder:
         builder.finish()
     click.echo(establish.offline_advice(site.paths.keys))

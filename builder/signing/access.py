@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from builder.signing.establish import ONLINE
-from builder.signing.keys import Keyring, secrets_from
+from builder.signing.keys import Keyring, passphrase_from, secrets_from
 from builder.signing.roles import Roles
 from builder.signing.sign import Signing
 
@@ -26,7 +26,8 @@ def signing(site: Site, connection: sqlite3.Connection, ring: Keyring, clock: Ca
 def keyring(site: Site) -> Keyring:
     """Return the keys that a site has."""
     uris = {role: uri for role in ONLINE if (uri := getattr(site.keys, role))}
-    return Keyring(site.paths.keys, uris, secrets_from(site.keys.passphrase_file, ask()))
+    file = site.keys.passphrase_file
+    return Keyring(site.paths.keys, uris, secrets_from(file, ask()), passphrase_from(file))
 
 
 def ask() -> Callable[[str], str] | None:

@@ -46,7 +46,7 @@ def sign_with(change: Change, uris: Sequence[str], secrets: keys.Secrets) -> lis
     return [role for uri in uris for role in change.sign(_signer(change, uri, secrets))]
 
 
-def new_keys(keyring: Keyring, role: str, count: int, files: Files, passphrase: str = "") -> list[Key]:
+def new_keys(keyring: Keyring, role: str, count: int, files: Files) -> list[Key]:
     """Make keys for a role in the keyring's folder, under names that nothing has yet."""
     files.make_folder(keyring.folder, 0o700)
     made: list[Key] = []
@@ -56,7 +56,7 @@ def new_keys(keyring: Keyring, role: str, count: int, files: Files, passphrase: 
             if len(made) == count:
                 break
             signer = keys.generate()
-            keys.save(signer, file, files, passphrase)
+            keys.save(signer, file, files, keyring.passphrase)
             made.append(signer.public_key)
     return made
 

@@ -33,7 +33,7 @@ ONLINE = (trust.SNAPSHOT, trust.TIMESTAMP, trust.UNCLAIMED)
 OFFLINE = (trust.ROOT, trust.TARGETS)
 
 
-def first_keys(keyring: Keyring, settings: Trust, files: Files, passphrase: str = "") -> None:
+def first_keys(keyring: Keyring, settings: Trust, files: Files) -> None:
     """Make the first keys of every role, as many as its threshold; those that are there already stay.
 
     Raises:
@@ -49,7 +49,7 @@ def first_keys(keyring: Keyring, settings: Trust, files: Files, passphrase: str 
             signer = keys.open_signer(keyring.uris.get(role, str(file)), keyring.secrets)
             files.replace(file.with_suffix(keys.PUBLIC), keys.public_pem(signer.public_key))
         else:
-            keys.save(keys.generate(), file, files, passphrase)
+            keys.save(keys.generate(), file, files, keyring.passphrase)
             logger.info("made the key %s", file)
 
 

@@ -126,12 +126,14 @@ class Keyring:
         folder: where NAME.pem and NAME.pub lie.
         uris: by role, where its key is instead.
         secrets: asked for passphrases.
+        passphrase: what encrypts keys that are made in the folder; empty for not at all.
     """
 
-    def __init__(self, folder: Path, uris: Mapping[str, str], secrets: Secrets) -> None:
+    def __init__(self, folder: Path, uris: Mapping[str, str], secrets: Secrets, passphrase: str = "") -> None:
         self.folder = folder
         self.uris = uris
         self.secrets = secrets
+        self.passphrase = passphrase
         self._signers: dict[str, Signer] = {}
 
     def find(self, role: str, key: Key) -> Signer | None:
@@ -168,14 +170,19 @@ class Keyring:
             yield file.with_suffix(PRIVATE), read_public(file)
 
 
+def passphrase_from(file: Path | None) -> str:
+    """Return the passphrase that the environment has, else a file; empty if there is neither."""
+    if found := os.environ.get(VARIABLE):
+        return found
+    return read(file).decode(errors="replace").rstrip("\r\n") if file is not None else ""
+
+
 def secrets_from(file: Path | None, ask: Callable[[str], str] | None) -> Secrets:
     """Make what answers for passphrases: the environment, else a file, else a person, else an error."""
 
     def answer(name: str) -> str:
-        if found := os.environ.get(VARIABLE):
+        if found := passphrase_from(file):
             return found
-        if file is not None:
-            return read(file).decode(errors="replace").rstrip("\r\n")
         if ask is not None:
             return ask(name)
         raise KeysError(f"the {name} is needed: set {VARIABLE}, or `keys.passphrase_file` in site.toml")

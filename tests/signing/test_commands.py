@@ -64,6 +64,8 @@ def test_the_first_keys_are_made_once(site: Site) -> None:
 
     assert sites.stamps(site.paths.keys) == before
     assert f"{site.paths.keys / 'root.pem'}, {site.paths.keys / 'targets.pem'}: whoever has these" in said
+    refused = run(site, "keys", "init", "--encrypt")
+    assert (refused.exit_code, "has keys already" in refused.stderr) == (1, True)
     for name in ("root.pem", "targets.pem"):
         (site.paths.keys / name).unlink()
     assert done(site, "keys", "init").strip() == ""
@@ -90,10 +92,11 @@ def test_a_passphrase_can_come_from_a_file_that_the_settings_name(tmp_path: Path
     """Beside site.toml, or wherever."""
     site = sites.make(tmp_path / "site", '[keys]\npassphrase_file = "passphrase"\n', signed=False)
     site.file.with_name("passphrase").write_text("a secret\n")
-    assert run(site, "keys", "init", "--encrypt", typed="a secret\na secret\n").exit_code == 0
     sites.drop(site.paths.inbox, sites.package("1.0"))
 
     assert run(site, "build").exit_code == 0
+    done(site, "keys", "rotate", "timestamp")
+    assert all(b"ENCRYPTED" in file.read_bytes() for file in site.paths.keys.glob("*.pem")), "new ones too"
 
 
 def test_online_keys_can_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
