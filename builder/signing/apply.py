@@ -72,13 +72,16 @@ def _check(change: Change, signing: Signing) -> None:
     newest = signing.roles.newest_roots()[0]
     if newest.published is None:
         raise KeysError(f"root {newest.version} waits until no cache has older metadata; publish this change after it")
-    if change.before.signed != Metadata[Root].from_bytes(newest.data).signed:
-        raise KeysError("the root has changed since this change was made; make it again")
+    targets = signing.roles.get(trust.TARGETS)
+    known = Metadata[Targets].from_bytes(targets.data).signed if targets and targets.data else None
+    # both say whose signatures count, and a file can be written by anybody
+    if change.before.signed != Metadata[Root].from_bytes(newest.data).signed or change.delegator.signed != known:
+        raise KeysError("root or targets have changed since this change was made; make it again")
     for role, part in change.parts().items():
-        known = newest.version if role == trust.ROOT else _version(role, signing)
-        if part.signed.version != known + 1:
+        version = newest.version if role == trust.ROOT else _version(role, signing)
+        if part.signed.version != version + 1:
             raise KeysError(
-                f"{role} is at version {known} by now, and this change brings {part.signed.version}; make it again"
+                f"{role} is at version {version} by now, and this change brings {part.signed.version}; make it again"
             )
     for role, package in change.packages.items():
         _check_lists(role, package.signed, signing)

@@ -201,8 +201,8 @@ def test_people_on_several_machines_sign_through_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "reason"),
     [
-        (rotate(trust.ROOT), renew(trust.ROOT), "the root has changed"),
-        (renew(trust.TARGETS), renew(trust.TARGETS), "targets is at version 2"),
+        (rotate(trust.ROOT), renew(trust.ROOT), "root or targets have changed"),
+        (renew(trust.TARGETS), renew(trust.TARGETS), "root or targets have changed"),
     ],
 )
 def test_a_change_that_was_overtaken_is_refused(first: Draw, second: Draw, reason: str, ground: Ground) -> None:
@@ -225,6 +225,21 @@ def test_a_release_in_between_makes_a_claim_stale(ground: Ground) -> None:
 
     with pytest.raises(KeysError, match="app was published on main since"), ground.opened() as builder:
         builder.change(late)
+
+    ground.look()
+
+
+def test_a_file_cannot_say_whose_signatures_count(ground: Ground) -> None:
+    """Who writes a stranger's key into the targets that a change starts from gets no package with it."""
+    publisher, stranger = ground.new_key(), ground.new_key("stranger")
+    ground.change(claim("mine", publisher), uris=[str(publisher)])
+    forged = ground.draft(claim("mine", stranger), uris=[str(stranger)])
+    assert forged.targets is not None
+    alone = changes.Change(forged.notes, forged.before, forged.targets, packages=forged.packages)
+    assert alone.missing() == []
+
+    with pytest.raises(KeysError, match="root or targets have changed"), ground.opened() as builder:
+        builder.change(alone)
 
     ground.look()
 
