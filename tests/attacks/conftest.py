@@ -74,11 +74,11 @@ def scene(rig: Rig, *, returning: bool, claimed: bool) -> Scene:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have `make test` play a sample of each attack's variants, two at least; the others are for `make test-long`."""
+    """Have `make test` play a sample of each attack's variants, one at least; the others are for `make test-long`."""
     here = [item for item in items if item.path.is_relative_to(_HERE)]
     for _, variants in itertools.groupby(here, key=lambda item: (item.path, getattr(item, "originalname", item.name))):
         listed = list(variants)
-        sample = set(spread(len(listed), max(2, len(listed) // 5)))
+        sample = set(spread(len(listed), max(1, len(listed) // 6)))
         for number, item in enumerate(listed, 1):
             if number not in sample:
                 item.add_marker(pytest.mark.long)

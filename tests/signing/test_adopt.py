@@ -219,7 +219,7 @@ def test_catching_up_can_be_killed_anywhere(tmp_path: Path) -> None:
     assert len(counting.calls) > 20
 
     for mode in KILLS:
-        for point in spread(len(counting.calls), 20):
+        for point in spread(len(counting.calls), 8):
             ground = restored(tmp_path / f"{mode.name}-{point}")
             with pytest.raises(Killed), ground.opened(FaultyCalls(Cut(point, mode))) as builder:
                 builder.finish()
