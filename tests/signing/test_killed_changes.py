@@ -8,12 +8,18 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from builder.client import edit
+from builder.client.signed import Order, prepare
+from builder.signing import keys
 from mirror import trust
+from mirror.releases import Entry
 from tests.signing.ground import AGE, Ground, claim, rotate, unclaim
 from tests.support import clients, readers, sites
 from tests.support.faults import BROKEN_ONCE, FULL_ONCE, KILLS, FaultyCalls, Killed, sweep
@@ -45,6 +51,26 @@ def claiming(ground: Ground, calls: Calls | None) -> None:
 def dropping(ground: Ground, calls: Calls | None) -> None:
     """Drop a claim."""
     ground.change(unclaim("app"), calls=calls)
+
+
+def pushing(ground: Ground, calls: Calls | None) -> None:
+    """Publish a release that its publisher signed, with the list and the role; one that is there already is known."""
+    made = sites.package("2.0")
+    signer = keys.open_signer(str(ground.folder / "publisher.pem"), lambda name: name)
+    content = made.content
+    entry = Entry(content.version, content.digest, content.sha256, len(made.data), "2027-01-15T08:00:00Z")
+    order = Order(
+        "app", "main", lambda newest, fetch: edit.with_release(newest, fetch, entry), [signer], [signer.public_key], 90
+    )
+    statement = prepare(
+        order, lambda path, _: (ground.mirror / path).read_bytes(), datetime.fromtimestamp(ground.clock(), UTC)
+    )
+    if statement is None:
+        return
+    with ground.opened(calls) as builder:
+        release = sites.release(made, ground.site.paths.spool / "made")
+        (verdict,) = builder.publish([replace(release, statement=statement)]).verdicts
+    assert verdict.error is None
 
 
 def rebinning(ground: Ground, calls: Calls | None) -> None:
@@ -80,6 +106,7 @@ WORK: dict[str, tuple[Callable[[Ground, Calls | None], None], Callable[[Ground],
     "rotation": (rotation, nothing),
     "claim": (claiming, nothing),
     "dropped claim": (dropping, claimed),
+    "signed release": (pushing, claimed),
     "other bins": (rebinning, nothing),
     "everything anew": (resigning, nothing),
     "key of the bins": (unclaimed_keys, nothing),
@@ -138,6 +165,8 @@ def cut_and_settle(name: str, fault: Fault, folder: Path) -> None:
     view = look(ground, view)
     ground.settle()
     look(ground, view)
+    if name == "signed release":  # a blob without its commit is there until somebody pushes again
+        pushing(ground, None)
     with ground.opened() as builder:
         assert [path for path in sites.paths(ground.site.paths.spool) if "made" not in path] == []
         builder.finish()
