@@ -62,10 +62,12 @@ def test_what_was_dropped_is_on_the_mirror(site: Site) -> None:
 
 def test_an_empty_inbox_is_no_work(site: Site) -> None:
     """A pass without drops leaves nothing behind and publishes nothing."""
+    before = sites.stamps(site.paths.mirror)
+
     done = take(site)
 
     assert (done.verdicts, done.waiting) == ((), ())
-    assert sites.pages(site.paths.mirror) == {}
+    assert sites.stamps(site.paths.mirror) == before
 
 
 def test_folders_are_made_as_needed(tmp_path: Path) -> None:
@@ -212,7 +214,7 @@ def many(site: Site, count: int) -> None:
 
     assert len(done.verdicts) == count
     assert all(verdict.is_new for verdict in done.verdicts)
-    mirror = sites.pages(site.paths.mirror)
+    mirror = sites.read(site.paths.mirror)
     for package in packages:
         content = package.content
         assert mirror[layout.get_version(content.package, "main", content.version)] == content.canonical()
@@ -350,21 +352,21 @@ def test_rendering_all_again_changes_nothing(full: Site) -> None:
 
 def test_rendering_all_again_restores_every_byte(full: Site) -> None:
     """From catalogue and blobs alone comes the same mirror, but for lists that were superseded."""
-    before = current(sites.pages(full.paths.mirror))
+    before = current(sites.read(full.paths.mirror))
     for name in ("getVersion", "maxVersion", "releases"):
         shutil.rmtree(full.paths.mirror / name)
 
     with build.opened(full) as builder:
         written = builder.render_all()
 
-    after = sites.pages(full.paths.mirror)
+    after = sites.read(full.paths.mirror)
     assert after == before
-    assert written == sum(not path.startswith("otafiles/") for path in after)
+    assert written == sum(not path.startswith(("otafiles/", "metadata/")) for path in after)
 
 
 def test_rendering_all_again_writes_only_what_differs(full: Site) -> None:
     """A truncated, a changed and a missing file are mended; everything else stays as it is."""
-    before, stamps = sites.pages(full.paths.mirror), sites.stamps(full.paths.mirror)
+    before, stamps = sites.read(full.paths.mirror), sites.stamps(full.paths.mirror)
     damaged = ["getVersion/app/main/1.7.json", "releases/app/dev.json", "maxVersion/lib/main.json"]
     (full.paths.mirror / damaged[0]).write_bytes(b"{")
     (full.paths.mirror / damaged[1]).write_bytes(b"changed")
@@ -373,7 +375,7 @@ def test_rendering_all_again_writes_only_what_differs(full: Site) -> None:
     with build.opened(full) as builder:
         assert builder.render_all() == 3
 
-    assert sites.pages(full.paths.mirror) == before
+    assert sites.read(full.paths.mirror) == before
     after = sites.stamps(full.paths.mirror)
     assert {path for path in after if after[path] != stamps[path]} == set(damaged)
 
@@ -405,7 +407,7 @@ def test_rendering_all_again_needs_the_blobs(damage: Callable[[Path], None], ful
     with build.opened(full) as builder:
         builder.take_inbox()
         builder.render_all()
-    assert sites.pages(full.paths.mirror)[blob] == sites.package("1.7").data
+    assert sites.read(full.paths.mirror)[blob] == sites.package("1.7").data
 
 
 def test_progress_of_a_full_render_counts_releases(full: Site) -> None:

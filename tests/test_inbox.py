@@ -289,7 +289,7 @@ def test_what_lies_outside_would_be_published(ground: Ground) -> None:
 
     take(ground.site)
 
-    assert layout.blob(POISON.content.sha256) in sites.pages(ground.site.paths.mirror)
+    assert layout.blob(POISON.content.sha256) in sites.read(ground.site.paths.mirror)
 
 
 def test_a_file_without_bytes_is_a_package_like_any_other(site: Site) -> None:
@@ -299,7 +299,7 @@ def test_a_file_without_bytes_is_a_package_like_any_other(site: Site) -> None:
 
     take(site)
 
-    assert sites.pages(site.paths.mirror)[layout.blob(empty.content.sha256)] == b""
+    assert sites.read(site.paths.mirror)[layout.blob(empty.content.sha256)] == b""
 
 
 def test_a_package_may_be_json_itself(site: Site) -> None:
@@ -371,7 +371,7 @@ def test_a_writer_cannot_change_what_was_verified(place: int, at_once: bool, sit
         (verdict,) = builder.take_inbox().verdicts
 
     assert verdict.is_new
-    assert sites.pages(site.paths.mirror)[layout.blob(LARGE.content.sha256)] == LARGE.data
+    assert sites.read(site.paths.mirror)[layout.blob(LARGE.content.sha256)] == LARGE.data
 
 
 def test_a_writer_that_changes_what_is_still_to_be_copied_is_found_out(site: Site) -> None:

@@ -139,7 +139,7 @@ def test_releases_that_come_together_are_judged_one_by_one(builder: Builder) -> 
     wanted = [None, VersionConflictError, None, CaseCollisionError, CaseCollisionError, None]
     assert errors(publication.verdicts) == wanted
     assert [verdict.is_new for verdict in publication.verdicts] == [True, False, False, False, False, True]
-    mirror = sites.pages(builder.site.paths.mirror)
+    mirror = sites.read(builder.site.paths.mirror)
     assert layout.blob(canonical.digest(b"other")) not in mirror
     assert [entry.version for entry in releases.parse(mirror["releases/app/main.json"]).releases] == ["3.0", "1.0"]
 
@@ -169,7 +169,7 @@ def test_the_order_survives_a_cut_at_any_moment(site: Site) -> None:
         tell_commits(builder, calls)
         publish(builder, package)
 
-    mirror = sites.pages(site.paths.mirror)
+    mirror = sites.read(site.paths.mirror)
     hashed = layout.hashed_release_list("app", "main", canonical.digest(mirror["releases/app/main.json"]))
     assert steps(calls, site) == [
         "sync",
@@ -238,7 +238,7 @@ def test_what_another_process_committed_is_published_first(site: Site, tmp_path:
         publish(builder, sites.package("1.0", "lib"))
 
     done = steps(calls, site)
-    mirror = sites.pages(site.paths.mirror)
+    mirror = sites.read(site.paths.mirror)
     assert done.index("maxVersion/app/main.json") < done.index("COMMIT") < done.index("maxVersion/lib/main.json")
     assert mirror["maxVersion/app/main.json"] == sites.package("1.0").content.canonical()
 
@@ -250,7 +250,7 @@ def test_two_processes_can_take_turns(site: Site) -> None:
             assert publish(builder, sites.package(f"1.{number}")).written.files == 5 + 3
         assert not publish(one, sites.package("1.5")).verdicts[0].is_new
 
-    listed = releases.parse(sites.pages(site.paths.mirror)["releases/app/main.json"])
+    listed = releases.parse(sites.read(site.paths.mirror)["releases/app/main.json"])
     assert [entry.version for entry in listed.releases] == [f"1.{number}" for number in reversed(range(6))]
 
 
@@ -265,7 +265,7 @@ def test_an_error_after_the_commit_is_made_good(site: Site, tmp_path: Path) -> N
         again = publish(builder, sites.package("1.0"))
 
     assert not again.verdicts[0].is_new
-    assert sites.pages(site.paths.mirror)["maxVersion/app/main.json"] == sites.package("1.0").content.canonical()
+    assert sites.read(site.paths.mirror)["maxVersion/app/main.json"] == sites.package("1.0").content.canonical()
 
 
 def test_an_error_before_the_commit_accepts_nothing(site: Site, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_tampered_mirror_is_told_and_can_be_repaired(path: str, site: Site) ->
         assert builder.render_all() == 1
         assert builder.render_all() == 0
         assert publish(builder, sites.package("1.2")).verdicts[0].is_new
-    assert b"tampered" not in sites.pages(site.paths.mirror).values()
+    assert b"tampered" not in sites.read(site.paths.mirror).values()
 
 
 def test_an_immutable_name_that_is_taken_stops_publishing(builder: Builder) -> None:
@@ -300,13 +300,13 @@ def test_an_immutable_name_that_is_taken_stops_publishing(builder: Builder) -> N
     publish(builder, sites.package("1.0"))
     taken = builder.site.paths.mirror / "getVersion/app/main/1.1.json"
     taken.write_bytes(b"not ours")
-    before = sites.pages(builder.site.paths.mirror)
+    before = sites.read(builder.site.paths.mirror)
 
     for version in ("1.1", "1.2"):
         with pytest.raises(MirrorError, match=r"getVersion/app/main/1\.1\.json must never change"):
             publish(builder, sites.package(version))
 
-    after = sites.pages(builder.site.paths.mirror)
+    after = sites.read(builder.site.paths.mirror)
     assert {path: after[path] for path in before} == before
     builder.render_all()
     assert publish(builder, sites.package("1.2")).verdicts[0].is_new

@@ -147,7 +147,7 @@ def test_a_catalogue_that_is_there_is_not_overwritten(published: Site) -> None:
 
 def test_a_site_whose_catalogue_was_lost_publishes_nothing(published: Site) -> None:
     """Going on from nothing would drop releases from lists and let versions be used again."""
-    mirror = sites.pages(published.paths.mirror)
+    mirror = sites.stamps(published.paths.mirror)
     lose_catalogue(published)
     sites.drop(published.paths.inbox, sites.package("9.9"))
 
@@ -157,7 +157,7 @@ def test_a_site_whose_catalogue_was_lost_publishes_nothing(published: Site) -> N
         with pytest.raises(CatalogueError, match="recover"):
             builder.prune(keep_days=0)
 
-    assert sites.pages(published.paths.mirror) == mirror
+    assert sites.stamps(published.paths.mirror) == mirror
 
 
 def test_an_unreadable_catalogue_is_set_aside(tmp_path: Path) -> None:
