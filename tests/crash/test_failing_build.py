@@ -17,7 +17,7 @@ from mirror import layout
 from mirror.errors import OTAError
 from mirror.files import Files
 from tests.support import crashes
-from tests.support.faults import BROKEN_ONCE, ERRORS, FULL_ONCE, Fault, FaultyCalls, spread, sweep
+from tests.support.faults import BROKEN_ONCE, ERRORS, FULL, FULL_ONCE, Fault, FaultyCalls, spread, sweep
 from tests.support.systemcalls import SYNCS
 from tests.support.trace import fail_at
 
@@ -55,7 +55,7 @@ def fail_and_settle(scene: Scene, fault: Fault) -> None:
     crashes.settle(scene)
 
 
-@sweep(lambda calls: crashes.clean_run("empty", calls), ERRORS, wanted=3)
+@sweep(lambda calls: crashes.clean_run("empty", calls), (FULL, BROKEN_ONCE), wanted=5)
 def test_a_first_build_that_fails_loses_nothing(fault: Fault, tmp_path: Path) -> None:
     """Failed at any call, with no mirror there before: it is told, and the next build finishes."""
     fail_and_settle(crashes.lay("empty", tmp_path / "site"), fault)

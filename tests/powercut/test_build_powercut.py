@@ -15,24 +15,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.files import Calls, Files
-from tests.support import crashes, powercut, readers
+from tests.support import clients, crashes, powercut, readers
 from tests.support.crashes import SCENES
 from tests.support.faults import KILL_BEFORE, SYNCS, Fault, FaultyCalls, Killed, spread
 from tests.support.trace import kill_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.crashes import Recording, Scene
     from tests.support.powercut import Disk
+    from tests.support.readers import View
 
 pytestmark = pytest.mark.root
 
 SAMPLE = 2
 POINTS = 20
 DEATHS = [
-    pytest.param(points, marks=[] if nth in (6, 14) else [pytest.mark.long])
-    for nth, points in enumerate(zip(spread(100, 20), random.Random(0).sample(range(1, 80), 20), strict=True))
+    pytest.param(name, points, marks=[] if nth in (6, 14) else [pytest.mark.long])
+    for name, calls in zip(SCENES, (220, 100), strict=True)
+    for nth, points in enumerate(zip(spread(calls, 20), random.Random(0).sample(range(1, 80), 20), strict=True))
 ]
 
 _PUBLISHED = re.compile(r"published (\S+) (\S+) on (\S+),")
@@ -81,31 +84,39 @@ def acknowledged(log: str) -> set[tuple[str, str, str]]:
     return {(package, branch, version) for package, version, branch in _PUBLISHED.findall(log)}
 
 
-def cut_and_settle(recording: Recording, point: int, disk: Disk) -> None:
+def look(scene: Scene, device: Path) -> View:
+    """See the mirror as readers do, and as a device that does not lose its power and forgets nothing."""
+    clients.look(scene.site.paths.mirror, device)
+    return crashes.look(scene)
+
+
+def cut_and_settle(recording: Recording, point: int, disk: Disk, device: Path) -> None:
     """Kill the command at a call of the recording, cut the power, and let the next build finish."""
     scene = lay(recording.name, disk)
     killed = kill_at(scene.command, recording.calls[point - 1], disk.folder)
-    seen = crashes.look(scene)
+    seen = look(scene, device)
 
     with disk.cut():
         assert acknowledged(killed.stderr) <= set(crashes.look(scene).versions())
         crashes.settle(scene)
-        crashes.look(scene).keeps(seen)
+        look(scene, device).keeps(seen)
 
 
 @pytest.mark.parametrize("nth", range(SAMPLE))
-def test_a_build_that_lost_its_power_is_finished_by_the_next(nth: int, recording: Recording, fresh: Disk) -> None:
+def test_a_build_that_lost_its_power_is_finished_by_the_next(
+    nth: int, recording: Recording, fresh: Disk, tmp_path: Path
+) -> None:
     """Cut at calls from all over the run: nothing acknowledged is lost, no file is empty, all is published once."""
-    cut_and_settle(recording, spread(len(recording.calls), SAMPLE)[nth], fresh)
+    cut_and_settle(recording, spread(len(recording.calls), SAMPLE)[nth], fresh, tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("nth", range(POINTS))
 def test_a_build_that_lost_its_power_anywhere_is_finished_by_the_next(
-    nth: int, recording: Recording, fresh: Disk
+    nth: int, recording: Recording, fresh: Disk, tmp_path: Path
 ) -> None:
     """The same at many calls."""
-    cut_and_settle(recording, spread(len(recording.calls), POINTS, seed=1)[nth], fresh)
+    cut_and_settle(recording, spread(len(recording.calls), POINTS, seed=1)[nth], fresh, tmp_path)
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -131,7 +142,7 @@ def test_a_build_that_does_not_sync_is_found(name: str, fresh: Disk) -> None:
 
 
 @pytest.mark.parametrize("name", [SCENES[0], pytest.param(SCENES[1], marks=pytest.mark.long)])
-def test_a_build_that_was_about_to_sync_is_finished_by_the_next(name: str, machine: Disk) -> None:
+def test_a_build_that_was_about_to_sync_is_finished_by_the_next(name: str, machine: Disk, tmp_path: Path) -> None:
     """Cut right before any sync, with all names on the disk and no bytes: nothing that readers see is empty."""
     for point in crashes.points(name, lambda call: call.name in SYNCS):
         with machine.cut() as disk:
@@ -139,11 +150,12 @@ def test_a_build_that_was_about_to_sync_is_finished_by_the_next(name: str, machi
             with pytest.raises(Killed):
                 crashes.run(scene.site, FaultyCalls(Fault(point, KILL_BEFORE)))
             write_names(disk)
-            seen = crashes.look(scene)
+            device = tmp_path / f"{point}"
+            seen = look(scene, device)
 
             with disk.cut():
                 crashes.settle(scene)
-                crashes.look(scene).keeps(seen)
+                look(scene, device).keeps(seen)
 
 
 def write_names(disk: Disk) -> None:
@@ -151,16 +163,17 @@ def write_names(disk: Disk) -> None:
     Files().replace(disk.folder / "neighbour", b"of another program")
 
 
-@pytest.mark.parametrize("name", SCENES)
-@pytest.mark.parametrize("deaths", DEATHS)
-def test_what_two_dead_builds_left_is_finished_after_a_cut(name: str, deaths: tuple[int, int], fresh: Disk) -> None:
+@pytest.mark.parametrize(("name", "deaths"), DEATHS)
+def test_what_two_dead_builds_left_is_finished_after_a_cut(
+    name: str, deaths: tuple[int, int], fresh: Disk, tmp_path: Path
+) -> None:
     """Cut after a build died at what another had left: a third one finishes, and its readers see no broken mirror."""
     scene = lay(name, fresh)
     for point in deaths:
         with contextlib.suppress(Killed):  # where the first one came far, the second may come through
             crashes.run(scene.site, FaultyCalls(Fault(point, KILL_BEFORE)))
-    seen = crashes.look(scene)
+    seen = look(scene, tmp_path)
 
     with fresh.cut():
         crashes.settle(scene, crashes.WatchedCalls(scene))
-        crashes.look(scene).keeps(seen)
+        look(scene, tmp_path).keeps(seen)

@@ -11,7 +11,7 @@ from builder import check
 from builder.catalogue import Catalogue
 from tests.receiver import rig as rigs
 from tests.receiver.one_thread import VERSIONS
-from tests.support import powercut, readers, sites
+from tests.support import clients, powercut, readers, sites
 from tests.support.faults import spread
 from tests.support.trace import kill_at, record
 
@@ -43,11 +43,13 @@ def kill_and_restart(call: SystemCall, folder: Path) -> None:
     acknowledged = kill_at(command(site), call, folder).stdout.split()
 
     seen = readers.look(site.paths.mirror)
+    clients.look(site.paths.mirror, folder / "client")
     assert set(acknowledged) <= {version for _, _, version in seen.versions()}
 
     with rigs.receiving(site) as rig:
         rig.publish(version="9.0")
         readers.look(site.paths.mirror).keeps(seen)
+        clients.look(site.paths.mirror, folder / "client")
         assert rig.spooled() == []
     with Catalogue.open(site.paths.catalogue) as catalogue:
         versions = {row.version for row in catalogue.releases()}

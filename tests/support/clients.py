@@ -7,7 +7,9 @@ Everything that the metadata names has to be there and to verify, for each branc
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,6 @@ from mirror import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 EXPIRED = ExpiredMetadataError
 _BASE = "folder:///"
@@ -60,6 +61,22 @@ def updater(
     return client
 
 
+def look(mirror: Path, returning: Path) -> dict[str, bytes]:
+    """Return all release lists as a new client has them, and one that comes back, with its metadata in `returning`.
+
+    Raises:
+        AssertionError: the two have different ones, or nobody vouches for one that the mirror has.
+        RepositoryError: something does not verify.
+        DownloadError: something is missing.
+    """
+    with tempfile.TemporaryDirectory() as new:
+        found = verify(mirror, Path(new))
+    assert verify(mirror, returning) == found
+    if (mirror / layout.TIMESTAMP).exists():
+        assert found.keys() == set(_lists(mirror))
+    return found
+
+
 def verify(
     mirror: Path,
     folder: Path,
@@ -79,11 +96,14 @@ def verify(
     client = updater(mirror, folder, root, at=at, cached=cached)
     client.refresh()
     found = {}
-    for file in sorted(mirror.glob(layout.RELEASE_LISTS)):
-        path = file.relative_to(mirror).as_posix()
-        name = layout.parse_release_list(path)
-        target = client.get_targetinfo(path) if name and name.sha256 is None else None
-        if target:
+    for path in _lists(mirror):
+        if target := client.get_targetinfo(path):
             with open(client.download_target(target), "rb") as data:  # noqa: PTH123 - tuf gives a string
                 found[path] = data.read()
     return found
+
+
+def _lists(mirror: Path) -> list[str]:
+    """Name the release lists that a mirror has for plain clients."""
+    paths = sorted(file.relative_to(mirror).as_posix() for file in mirror.glob(layout.RELEASE_LISTS))
+    return [path for path in paths if (name := layout.parse_release_list(path)) and name.sha256 is None]

@@ -145,14 +145,16 @@ def points(name: str, wanted: Callable[[Call], bool]) -> list[int]:
 def look(scene: Scene) -> View:
     """See the mirror as readers do at this moment: never broken, and nothing gone that was there before.
 
-    Clients of signed metadata, one that is new and one that comes back, can verify it all.
+    Clients of signed metadata, one that is new and one that comes back, can verify it all, and miss nothing.
     """
     mirror = scene.site.paths.mirror
     view = readers.look(mirror)
     view.keeps(scene.before)
-    with tempfile.TemporaryDirectory() as fresh:
-        clients.verify(mirror, Path(fresh))
-    clients.verify(mirror, scene.client)
+    for data in clients.look(mirror, scene.client).values():
+        newest = releases.parse(data)
+        signed = {entry.version for entry in readers.all_releases(view.files, newest)}
+        plain = {entry.version for entry in view.releases[newest.package, newest.branch]}
+        readers.require(plain <= signed, f"not signed for: {plain - signed}")
     return view
 
 

@@ -90,7 +90,7 @@ def look(mirror: Path) -> View:
         else:
             newest = _judge_list(files, path)
             if path == layout.release_list(newest.package, newest.branch):
-                listed[newest.package, newest.branch] = tuple(_all_releases(files, newest))
+                listed[newest.package, newest.branch] = tuple(all_releases(files, newest))
     return View(files, listed)
 
 
@@ -146,7 +146,8 @@ def _names(newest: ReleaseList, sha256: str) -> tuple[str, str]:
     return layout.release_list(*place), layout.hashed_release_list(*place, sha256)
 
 
-def _all_releases(files: Mapping[str, bytes], newest: ReleaseList) -> Iterator[Entry]:
+def all_releases(files: Mapping[str, bytes], newest: ReleaseList) -> Iterator[Entry]:
+    """Yield the releases of a list and of its older segments, highest first."""
     parts = [newest]
     for segment in newest.older:
         part = _list(files[layout.hashed_release_list(newest.package, newest.branch, segment.sha256)])
