@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from builder import build, cli
 from mirror import content, layout
-from tests.support import sites
+from tests.support import clients, sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,17 +137,23 @@ def test_check_fails_on_a_fault_and_names_it(published: Site, run: Callable[...,
     assert json.loads(run("check", "--json", expected=1).stdout)["faults"] == [{"path": path, "problem": "changed"}]
 
 
-def test_build_from_scratch_mends_the_mirror(published: Site, run: Callable[..., Result]) -> None:
-    """Pages that were lost or damaged come back as they were."""
-    before = sites.pages(published.paths.mirror)
-    for path in before:
+def test_build_from_scratch_mends_the_mirror(
+    published: Site, run: Callable[..., Result], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lost or damaged pages come back as they were; what was signed here is signed anew, and clients go on."""
+    mirror, device = published.paths.mirror, tmp_path / "device"
+    before, lists = sites.pages(mirror), clients.look(mirror, device)
+    for path in sites.paths(mirror):
         if not path.startswith(layout.BLOBS):
-            (published.paths.mirror / path).write_bytes(b"damaged")
+            (mirror / path).write_bytes(b"damaged")
 
     run("build", "--from-scratch")
 
-    after = sites.pages(published.paths.mirror)
+    after = sites.pages(mirror)
     assert {path: after[path] for path in before} == before
+    assert clients.look(mirror, device) == lists
+    assert run("check").stdout == ""
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_build_from_scratch_needs_the_blobs(published: Site, run: Callable[..., Result]) -> None:
@@ -157,9 +163,10 @@ def test_build_from_scratch_needs_the_blobs(published: Site, run: Callable[..., 
     assert "backup" in run("build", "--from-scratch", expected=1).output
 
 
-def test_recover_brings_the_catalogue_back(published: Site, run: Callable[..., Result]) -> None:
-    """The command does all of it, for a damaged catalogue too, which it keeps."""
-    before = sites.pages(published.paths.mirror)
+def test_recover_brings_the_catalogue_back(published: Site, run: Callable[..., Result], tmp_path: Path) -> None:
+    """The command does all of it, for a damaged catalogue too, which it keeps; clients notice nothing."""
+    mirror, device = published.paths.mirror, tmp_path / "device"
+    before, lists = sites.pages(mirror), clients.look(mirror, device)
     published.paths.catalogue.write_bytes(b"damaged")
 
     assert "recover" in run("build", expected=1).output
@@ -167,8 +174,10 @@ def test_recover_brings_the_catalogue_back(published: Site, run: Callable[..., R
 
     assert "1 releases recovered" in result.output
     assert published.paths.catalogue.with_name("catalogue.sqlite.damaged").read_bytes() == b"damaged"
-    after = sites.pages(published.paths.mirror)
+    after = sites.pages(mirror)
     assert {path: after[path] for path in before} == before
+    assert clients.look(mirror, device) == lists
+    assert run("check").stdout == ""
 
 
 def test_commands_that_read_do_not_make_a_catalogue(site: Site, run: Callable[..., Result]) -> None:
