@@ -31,6 +31,14 @@ class Calls:
         """Write what the system takes of `data`; returns how much that was."""
         return os.write(descriptor, data)
 
+    def overwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+        """Write what the system takes of `data` over the bytes at `offset`; returns how much that was."""
+        return os.pwrite(descriptor, data, offset)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut a file down to `size` bytes."""
+        os.ftruncate(descriptor, size)
+
     def close(self, descriptor: int) -> None:
         """Close a descriptor."""
         os.close(descriptor)
@@ -50,6 +58,14 @@ class Calls:
     def rename(self, source: Path, target: Path) -> None:
         """Rename, replacing `target` if it is there."""
         os.rename(source, target)  # noqa: PTH104 - one call, one method
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; a link that is given one is not followed."""
+        os.link(source, target, follow_symlinks=False)
+
+    def symlink(self, leads_to: str, path: Path) -> None:
+        """Make a symbolic link."""
+        os.symlink(leads_to, path)  # noqa: PTH211 - one call, one method
 
     def unlink(self, path: Path) -> None:
         """Remove a file."""
@@ -130,6 +146,35 @@ class Files:
             writer.close()
             self.rename(temporary, path)  # within: if it fails, the temporary is removed
         self.sync_folder(path.parent)
+
+    def overwrite(self, path: Path, data: bytes, offset: int = 0, *, size: int | None = None) -> None:
+        """Write `data` over the bytes at `offset` of a file that is there, durably; with `size`, cut it down to that.
+
+        Where the file's blocks are allocated and its file system writes in place, as ext4 and xfs do, that needs no
+        free space. A power cut may leave some of the bytes written and others not.
+        """
+        descriptor = self.calls.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            with _naming(path):
+                rest = memoryview(data)
+                while rest:
+                    written = self.calls.overwrite(descriptor, rest, offset)
+                    rest, offset = rest[written:], offset + written
+                if size is not None:
+                    self.calls.truncate(descriptor, size)
+                self.calls.fsync(descriptor)
+        finally:
+            self.calls.close(descriptor)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file, or a symbolic link, a second name in the place of whatever had that name."""
+        self.remove(target)
+        self.calls.link(source, target)
+
+    def symlink(self, leads_to: str, path: Path) -> None:
+        """Make a symbolic link in the place of whatever had its name."""
+        self.remove(path)
+        self.calls.symlink(leads_to, path)
 
     def rename(self, source: Path, target: Path) -> None:
         """Rename within one file system, replacing `target`; durable once its folder is synced."""

@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 
 NAMES = tuple(name for name, value in vars(Calls).items() if callable(value) and not name.startswith("_"))
 SYNCS = frozenset({"fsync", "syncfs"})
-# a full disk still removes, renames, syncs and changes attributes in the inode; it would overwrite in place, too,
-# but a write does not tell where it goes
-NEEDS_SPACE = frozenset(NAMES) - SYNCS - {"close", "rename", "unlink", "rmdir", "utime", "chmod", "chown"}
+# a full disk still removes, renames, syncs, writes over what is there and changes attributes in the inode
+NEEDS_SPACE = frozenset(NAMES) - SYNCS - {
+    "close", "rename", "unlink", "rmdir", "utime", "chmod", "chown", "overwrite", "truncate",
+}  # fmt: skip
+WRITES = frozenset({"write", "overwrite"})
 
 
 class Killed(BaseException):
@@ -102,7 +104,7 @@ class CountingCalls(Calls):
     @property
     def bytes_written(self) -> int:
         """How many bytes were written in all."""
-        return sum(call.size for call in self.calls if call.name == "write")
+        return sum(call.size for call in self.calls if call.name in WRITES)
 
     @property
     def syncs(self) -> int:
@@ -137,7 +139,7 @@ class FaultyCalls(CountingCalls):
             return self._die(name, call) if point == self.fault.point else self._really(name, call)
         if point == self.fault.point and not mode.forever:
             self._fail(name, call, mode.error)
-        if point >= self.fault.point and mode.forever and (mode.error != errno.ENOSPC or name in NEEDS_SPACE):
+        if point >= self.fault.point and mode.forever and (mode.error != errno.ENOSPC or _needs_space(name, call)):
             self._fail(name, call, mode.error)
         return self._really(name, call)
 
@@ -151,9 +153,9 @@ class FaultyCalls(CountingCalls):
 
     def _die(self, name: str, call: partial[Any]) -> None:
         if self.fault.mode.halfway:
-            if name == "write":
-                descriptor, data = call.args
-                call = partial(call.func, descriptor, data[: len(data) // 2])
+            if name in WRITES:
+                descriptor, data, *place = call.args
+                call = partial(call.func, descriptor, data[: len(data) // 2], *place)
             with contextlib.suppress(OSError):  # no one lives to see it
                 self._really(name, call)
         self.dead = True
@@ -207,6 +209,11 @@ def sweep(run: Callable[[Calls], object], modes: Collection[Mode], *, wanted: in
             for fault in every(total, modes)
         ],
     )
+
+
+def _needs_space(name: str, call: partial[Any]) -> bool:
+    """Tell whether a full disk refuses a call; opening a file that is there is free."""
+    return name in NEEDS_SPACE and (name != "open" or bool(call.args[1] & os.O_CREAT))
 
 
 def _in_short(name: str, arguments: tuple[object, ...]) -> Call:

@@ -45,6 +45,8 @@ def test_every_call_that_files_can_make_is_watched(tmp_path: Path) -> None:
     descriptor = calls.open(path, os.O_CREAT | os.O_WRONLY)
     made: dict[str, Callable[[], object]] = {
         "write": lambda: calls.write(descriptor, DATA),
+        "overwrite": lambda: calls.overwrite(descriptor, DATA, 0),
+        "truncate": lambda: calls.truncate(descriptor, 1),
         "fsync": lambda: calls.fsync(descriptor),
         "syncfs": lambda: calls.syncfs(descriptor),
         "close": lambda: calls.close(descriptor),
@@ -53,6 +55,8 @@ def test_every_call_that_files_can_make_is_watched(tmp_path: Path) -> None:
         "chown": lambda: calls.chown(path, os.getuid(), os.getgid()),
         "setxattr": lambda: calls.setxattr(path, "user.x", b"y"),
         "rename": lambda: calls.rename(path, tmp_path / "g"),
+        "link": lambda: calls.link(tmp_path / "g", path),
+        "symlink": lambda: calls.symlink("g", tmp_path / "l"),
         "unlink": lambda: calls.unlink(tmp_path / "g"),
         "mkdir": lambda: calls.mkdir(tmp_path / "d"),
         "rmdir": lambda: calls.rmdir(tmp_path / "d"),
