@@ -1,0 +1,155 @@
+"""The package of a folder: a tar archive, measured, and unpacked into a new folder.
+
+The archive is judged twice, whole before anything is written and again while it is unpacked, by the same code;
+nothing is ever written outside the new folder. What the archive has is what the folder gets: names, bytes, modes,
+links, times. Who unpacks owns it all. Which folder that is, and when it is durable, is not decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devclient import compressed, tar
+from devclient.compressed import Flaw
+from devclient.errors import ArchiveError, BrokenPromiseError
+from devclient.tree import Tree
+from devclient.ustar import Kind
+from mirror import blobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from devclient.tree import Place
+    from devclient.ustar import Member
+    from mirror.files import Files
+
+_NOT_YET = 0o700  # mode of folders while they are being filled
+_OVERHEAD = 4096  # bytes of an archive for each entry besides its content, headers with long names included
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may unpack to; one that claims more is refused before that is decompressed.
+
+    Attributes:
+        size: bytes on the disk.
+        count: entries.
+    """
+
+    size: int = 16 * 1024**3
+    count: int = 200_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """What unpacking an archive takes.
+
+    Attributes:
+        on_disk: bytes on the disk, in whole blocks.
+        count: entries, each of which takes an inode.
+    """
+
+    on_disk: int
+    count: int
+
+
+def measure(file: Path, what: str, limits: Limits) -> Size:
+    """Read the archive of release `what` through once, judge every member, and count what unpacking takes.
+
+    Raises:
+        ArchiveError: it must not be unpacked, or cannot be.
+    """
+    tree = Tree(limits.size, limits.count)
+    try:
+        with file.open("rb", buffering=0) as packed:
+            for member, _ in _members(blobs.chunks(packed.fileno()), limits):
+                tree.add(member)
+        _check_not_empty(tree)
+    except Flaw as flaw:
+        raise ArchiveError(what, str(flaw)) from None
+    return Size(tree.size, tree.count)
+
+
+def unpack(file: Path, folder: Path, what: str, sha256: str, limits: Limits, files: Files) -> None:
+    """Unpack the archive of release `what` into the new `folder`; not synced yet, and on an error left as it is.
+
+    Raises:
+        BrokenPromiseError: the file does not have `sha256`.
+        ArchiveError: it must not be unpacked, or cannot be.
+        FileExistsError: `folder` is there already.
+    """
+    digest, problem = hashlib.sha256(), ""
+    with file.open("rb", buffering=0) as packed:
+        chunks = _hashed(blobs.chunks(packed.fileno()), digest)
+        try:
+            _fill(folder, chunks, limits, files)
+        except Flaw as flaw:
+            problem = str(flaw)
+        for _ in chunks:  # to the end: of bytes that are not the release's, its publisher is not to be told
+            pass
+    if digest.hexdigest() != sha256:
+        raise BrokenPromiseError(str(file), f"no longer has the SHA-256 {sha256}")
+    if problem:
+        raise ArchiveError(what, problem)
+
+
+def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+def _members(chunks: Iterator[bytes], limits: Limits) -> Iterator[tuple[Member, Iterator[memoryview]]]:
+    return tar.members(tar.Source(compressed.plain(chunks), limits.size + limits.count * _OVERHEAD + tar.PADDING))
+
+
+def _check_not_empty(tree: Tree) -> None:
+    if tree.is_empty:
+        raise Flaw(tar.EMPTY)
+
+
+def _fill(folder: Path, chunks: Iterator[bytes], limits: Limits, files: Files) -> None:
+    tree = Tree(limits.size, limits.count)
+    files.calls.mkdir(folder, _NOT_YET)
+    for member, content in _members(chunks, limits):
+        place = tree.add(member)
+        for path in place.new_folders:
+            files.calls.mkdir(folder / path, _NOT_YET)
+        _make(member, content, folder, place, files)
+    _check_not_empty(tree)
+    for path, found in tree.folders():
+        files.calls.chmod(folder / path, found.mode)
+        if found.modified_ns is not None:
+            _set_modified(folder / path, found.modified_ns, files)
+
+
+def _make(member: Member, content: Iterator[memoryview], folder: Path, place: Place, files: Files) -> None:
+    """Make what is no folder; nothing that is there already is replaced or followed."""
+    path = folder / place.path
+    match member.kind:
+        case Kind.FILE:
+            _write(member, content, path, files)
+        case Kind.SYMLINK:
+            files.calls.symlink(member.leads_to, path)  # its own time is not kept: no call sets it
+        case Kind.LINK:
+            files.calls.link(folder / place.links_to, path)
+        case Kind.FOLDER:
+            pass  # made with the new folders, its mode and time when all is in it
+
+
+def _write(member: Member, content: Iterator[memoryview], path: Path, files: Files) -> None:
+    with files.create(path, 0o600) as writer:  # for nobody until it has its mode
+        for block in content:
+            writer.write(block)
+    files.calls.chmod(path, member.mode)
+    _set_modified(path, member.modified_ns, files)
+
+
+def _set_modified(path: Path, modified_ns: int, files: Files) -> None:
+    try:
+        files.set_modified(path, modified_ns)
+    except OverflowError:  # a 32-bit system, from 2038 on
+        raise Flaw(f"this device cannot keep the time of {path.name}, {modified_ns // 10**9}") from None
