@@ -1,37 +1,34 @@
-"""Which release of a package a device may take: the first stage of an update.
+"""Which releases a device takes for one package: the first stage of an update.
 
-The release list names the candidates; what a device does not understand it does not take, and says why.
-What comes out was checked against the list's hashes. Where the list itself comes from, and what vouches
-for it, is the `Mirror`'s matter. Nothing on the device is changed.
+The highest that may be taken and goes with what is installed is offered, with all that has to change with it; of each
+above it that is not taken, it is told why. Which release may be taken at all is `choices`' matter, what goes together
+that of `resolve`, and what vouches for the lists that of the `Mirror`. Nothing on the device is changed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from devclient.errors import BrokenPromiseError
-from mirror import canonical, content, releases
+from devclient import conflict, resolve
+from devclient.choices import KNOWN_NEEDS, Choices, not_understood, yanked_in_words
+from devclient.lists import Lists, Mirror
+from mirror import names
 from mirror.version import sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from devclient.lists import Listed
+    from devclient.resolve import Release
+    from devclient.state import Package
     from mirror.content import Content
-    from mirror.releases import Entry, ReleaseList
+    from mirror.releases import Entry
 
-KNOWN_NEEDS: frozenset[str] = frozenset()
-"""The words of `needs` that this version of otadevice obeys."""
+__all__ = ["Finding", "Lists", "Mirror", "Offer", "Skipped", "Wish", "check", "yanked_in_words"]
 
-
-class Mirror(Protocol):
-    """Where release lists and contents come from."""
-
-    def release_list(self, package: str, branch: str) -> bytes:
-        """Fetch the release list of a package on a branch."""
-
-    def content(self, package: str, branch: str, version: str, sha256: str) -> bytes:
-        """Fetch the content.json of one release, which should have this hash."""
+MOST_TRIED = 32
+"""How many releases of a package are tried with what is installed."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,22 @@ class Offer:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A release above the installed one that is not taken."""
+    """A release that is not taken, though it is above the installed one or should replace it."""
 
     version: str
     why: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The one release that the operator wants.
+
+    Attributes:
+        allow_downgrade: whether it may be lower than the installed one.
+    """
+
+    version: str
+    allow_downgrade: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,95 +74,156 @@ class Finding:
     Attributes:
         offer: the release to take, if any.
         why: why there is no offer, "" if there is one.
-        skipped: the higher releases that were passed over, highest first.
+        skipped: the releases that were passed over, highest first.
         yanked: what the mirror says if it has taken back the installed release.
+        changes: all that has to change together, the offer included, each after what it depends on.
+        current: what the mirror says of the installed release, if that was asked for and is still listed.
     """
 
     offer: Offer | None
     why: str = ""
     skipped: tuple[Skipped, ...] = ()
     yanked: Mapping[str, Any] | None = None
+    changes: tuple[Offer, ...] = ()
+    current: Content | None = None
 
 
-def check(package: str, branch: str, installed: str, mirror: Mirror) -> Finding:
-    """Find the highest release above `installed`, "" for none, that this device may take.
+def check(
+    package: Package,
+    packages: Sequence[Package],
+    mirror: Mirror | Lists,
+    *,
+    bad: Mapping[str, str] | None = None,
+    wish: Wish | None = None,
+    lacks: Callable[[str], bool] = lambda _content: False,
+    remote: Callable[[str], str] = lambda url: url.rstrip("/"),
+) -> Finding:
+    """Find what this device takes for `package`.
+
+    Args:
+        package: the entry of the state file, or one like it.
+        packages: all entries of the state file.
+        mirror: that of the package; as `Lists`, it reads each list once in several calls.
+        bad: why contents, by their hash, are not to be taken again.
+        wish: the release that it has to be.
+        lacks: tells whether a content, by its hash, is wanted for `current`.
+        remote: names the remote that a URL of the state file stands for.
 
     Raises:
+        NotOnMirrorError: the mirror does not have the package on the branch.
         BrokenPromiseError: what the mirror serves does not hold together.
         DeviceError: what the mirror raises.
     """
-    listed = _read_list(package, branch, mirror)
-    if unknown := listed.unknown_needs(KNOWN_NEEDS):
-        return Finding(None, _not_understood(unknown))
-    yanked = next((entry.yanked for entry in listed.releases if entry.version == installed), None)
-    skipped: list[Skipped] = []
-    for entry in _newer(listed, installed):
-        why = _why_not(entry)
-        if not why:
-            return Finding(_offer(entry, listed, mirror), "", tuple(skipped), yanked)
-        skipped.append(Skipped(entry.version, why))
-    return Finding(None, _nothing(listed, installed, skipped), tuple(skipped), yanked)
-
-
-def _read_list(package: str, branch: str, mirror: Mirror) -> ReleaseList:
-    what = f"the release list of {package} on {branch}"
-    try:
-        listed = releases.parse(mirror.release_list(package, branch))
-    except releases.ReleaseListError as error:
-        raise BrokenPromiseError(what, error.problem) from error
-    if (listed.package, listed.branch) != (package, branch):
-        raise BrokenPromiseError(what, f"is that of {listed.package} on {listed.branch}")
-    return listed
-
-
-def _newer(listed: ReleaseList, installed: str) -> Iterator[Entry]:
-    """Yield the releases above the installed one, highest first: a device never goes back by itself."""
-    for entry in listed.releases:
-        if not installed or sort_key(entry.version) > sort_key(installed):
-            yield entry
-
-
-def _why_not(entry: Entry) -> str:
-    if entry.yanked is not None:
-        return yanked_in_words(entry.yanked)
-    if unknown := entry.unknown_needs(KNOWN_NEEDS):
-        return _not_understood(unknown)
-    return ""
-
-
-def _not_understood(words: tuple[str, ...]) -> str:
-    return f"needs {', '.join(words)}, which this version of otadevice does not understand"
-
-
-def _nothing(listed: ReleaseList, installed: str, skipped: list[Skipped]) -> str:
-    if skipped:
-        return f"nothing newer can be taken: {skipped[0].version} {skipped[0].why}"
-    if not listed.releases:
-        return "nothing is released"
-    return f"nothing newer than {installed}"
-
-
-def yanked_in_words(yanked: Mapping[str, Any]) -> str:
-    """Say what a yank says, for people."""
-    reason, replacement = yanked.get("reason"), yanked.get("replacement")
-    return (
-        "was taken back" + (f": {reason}" if reason else "") + (f"; take {replacement} instead" if replacement else "")
+    lists = mirror if isinstance(mirror, Lists) else Lists(mirror)
+    listed = lists.of(package.name, package.branch)
+    if unknown := listed.newest.unknown_needs(KNOWN_NEEDS):
+        return Finding(None, not_understood(unknown))
+    choices = Choices(package.branch, *_sorted_out(package, packages, remote), lists, bad or {})
+    installed = listed.entry(package.version) if package.version else None
+    judged = _wished(wish, package, listed, choices) if wish else _newer(package, installed, listed, choices)
+    taken, skipped = _first_that_goes(judged, package.name, choices)
+    changes = {release.package: _offer(release, lists.of(release.package, package.branch)) for release in taken}
+    return Finding(
+        offer=changes.get(package.name),
+        why="" if taken else _why_nothing(package.version, wish, skipped, listed),
+        skipped=tuple(skipped),
+        yanked=installed.yanked if installed else None,
+        changes=tuple(changes.values()),
+        current=_current(package, installed, listed, lacks),
     )
 
 
-def _offer(entry: Entry, listed: ReleaseList, mirror: Mirror) -> Offer:
-    """Fetch the content.json of `entry` and hold it against the list."""
-    what = f"the content.json of {listed.package} {entry.version} on {listed.branch}"
-    raw = mirror.content(listed.package, listed.branch, entry.version, entry.content)
-    if canonical.digest(raw) != entry.content:
-        raise BrokenPromiseError(what, f"has the SHA-256 {canonical.digest(raw)}, not {entry.content}")
-    try:
-        parsed = content.parse(raw).content
-    except content.ContentError as error:
-        raise BrokenPromiseError(what, str(error)) from error
-    stated = (parsed.package, parsed.branch, parsed.version, parsed.sha256)
-    if stated != (listed.package, listed.branch, entry.version, entry.sha256):
-        raise BrokenPromiseError(what, f"is that of {' '.join(stated)}, not of blob {entry.sha256}")
-    if dict(parsed.dependencies) != dict(entry.dependencies):
-        raise BrokenPromiseError(what, "has other dependencies than the release list says")
-    return Offer(parsed, entry.size)
+def _sorted_out(
+    package: Package, packages: Iterable[Package], remote: Callable[[str], str]
+) -> tuple[list[Package], dict[str, str]]:
+    """Tell which packages can go with `package`, and why the others cannot."""
+    here, elsewhere = [package], {}
+    for other in packages:
+        if other.name == package.name:
+            continue
+        if other.branch != package.branch:
+            elsewhere[other.name] = f"{other.name} follows branch {other.branch} here"
+        elif remote(other.remote) != remote(package.remote):
+            elsewhere[other.name] = f"{other.name} comes from another mirror here"
+        else:
+            here.append(other)
+    return here, elsewhere
+
+
+_Judged = tuple["Entry", str]
+"""A release, and why it may not be taken, whatever it goes with; "" if it may."""
+
+
+def _newer(package: Package, installed: Entry | None, listed: Listed, choices: Choices) -> Iterator[_Judged]:
+    """Yield the releases above the installed one, and at last what should replace that if it was taken back."""
+    yield from choices.judged(package.name)
+    yanked = installed.yanked if installed else None
+    replacement = str((yanked or {}).get("replacement", ""))
+    is_lower = names.is_version(replacement) and sort_key(replacement) < sort_key(package.version)
+    if is_lower and (entry := listed.entry(replacement)):
+        yield entry, choices.refusal(package.name, entry)
+
+
+def _wished(wish: Wish, package: Package, listed: Listed, choices: Choices) -> Iterator[_Judged]:
+    """Yield the release that is wished for, if it is listed."""
+    entry = listed.entry(wish.version)
+    if entry is None:
+        return
+    is_lower = bool(package.version) and sort_key(entry.version) < sort_key(package.version)
+    if is_lower and not wish.allow_downgrade:
+        yield entry, f"is below {package.version}, which is installed, and going back was not allowed"
+    else:
+        yield entry, choices.refusal(package.name, entry)
+
+
+def _first_that_goes(
+    judged: Iterable[_Judged], package: str, choices: Choices
+) -> tuple[tuple[Release, ...], list[Skipped]]:
+    """Find the first release that goes with what is installed; returns all that has to be taken, and what was not."""
+    skipped: list[Skipped] = []
+    tried = 0
+    for entry, refused in judged:
+        why = refused
+        if not why and tried == MOST_TRIED:
+            why = f"was not tried, nor what is lower: {MOST_TRIED} above it do not go with what is installed"
+            return (), [*skipped, Skipped(entry.version, why)]
+        if not why:
+            tried += 1
+            release = choices.release(package, entry)
+            try:
+                return resolve.solve(release, choices), skipped
+            except resolve.UnsolvableError as error:
+                why = conflict.explain(release, choices) + (_GIVEN_UP if error.given_up else "")
+        skipped.append(Skipped(entry.version, why))
+    return (), skipped
+
+
+_GIVEN_UP = f"; no other way was found in {resolve.ROUNDS} tries"
+
+
+def _why_nothing(installed: str, wish: Wish | None, skipped: Sequence[Skipped], listed: Listed) -> str:
+    if wish and not skipped:
+        return f"{wish.version} is not among the releases of {listed.newest.package} on {listed.newest.branch}"
+    if wish:
+        return f"{wish.version} cannot be taken: it {skipped[0].why}"
+    if not skipped:
+        return f"nothing newer than {installed}" if listed.newest.releases else "nothing is released"
+    first = skipped[0]
+    if installed and sort_key(first.version) < sort_key(installed):
+        return (
+            f"nothing newer than {installed}, and what should replace it cannot be taken: {first.version} {first.why}"
+        )
+    return f"nothing newer can be taken: {first.version} {first.why}"
+
+
+def _offer(release: Release, listed: Listed) -> Offer:
+    if release.entry is None:
+        raise RuntimeError(f"{release} is installed, nothing offers it")
+    return Offer(listed.content(release.entry), release.entry.size)
+
+
+def _current(package: Package, installed: Entry | None, listed: Listed, lacks: Callable[[str], bool]) -> Content | None:
+    """Fetch what the mirror says of the installed release, if it is that very one and `lacks` wants it."""
+    if installed is None or package.content not in {"", installed.content} or not lacks(installed.content):
+        return None
+    return listed.content(installed)

@@ -113,6 +113,11 @@ class SignedMirror:
             raise MixAndMatchError(self._origin.address(hashed), found)
         return data
 
+    def segment(self, package: str, branch: str, sha256: str, size: int) -> bytes:
+        """Fetch an older segment of a list; whether it is the one that the list names is for others to judge."""
+        hashed = layout.hashed_release_list(package, branch, sha256)
+        return self._named(hashed, sha256, min(size, releases.MAX_BYTES))
+
     def content(self, package: str, branch: str, version: str, sha256: str) -> bytes:
         """Fetch the content.json of one release; whether it is the one that the list names is for others to judge."""
         return self._named(layout.get_version(package, branch, version), sha256, content.MAX_BYTES)

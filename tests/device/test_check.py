@@ -1,4 +1,4 @@
-"""Which release a device takes, and why not another."""
+"""Which release a device takes, and why not another; what goes with what has tests of its own."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient.check import Finding, Skipped, check
-from devclient.errors import BrokenPromiseError
-from mirror import layout
+from devclient.check import Finding, Lists, Skipped, Wish, check
+from devclient.errors import BrokenPromiseError, NotOnMirrorError
+from mirror import canonical, layout, releases
 from tests.support import trees
 from tests.support.devices import FolderMirror
 from tests.support.trees import Release
+from tests.support.worlds import MemoryMirror, package, release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devclient.state import Package
+    from mirror.content import Content
+
 
 def found(tree: Path, installed: str = "") -> Finding:
     """Check for app on stable."""
-    return check("app", "stable", installed, FolderMirror(tree))
+    return look(FolderMirror(tree), package("app", installed))
+
+
+def look(mirror: FolderMirror | MemoryMirror, first: Package, *others: Package, **options: Any) -> Finding:
+    """Check for a package on a device with others."""
+    return check(first, (first, *others), mirror, **options)
 
 
 def offered(finding: Finding) -> str:
@@ -176,6 +185,7 @@ def test_a_content_of_another_release_is_told(tree: Path, change: dict[str, Any]
 @pytest.mark.parametrize(("listed", "said"), [({}, {"b": "*"}), ({"b": "*"}, {}), ({"b": "*"}, {"b": ">=1"})])
 def test_a_content_with_other_dependencies_is_told(tree: Path, listed: dict[str, str], said: dict[str, str]) -> None:
     """What a release depends on is the same in the list, where it is solved, and in its content.json."""
+    trees.write(tree, Release("1.0"), package="b")
     trees.write(tree, Release("1.0", content={"dependencies": said}, entry={"dependencies": listed}))
 
     with pytest.raises(BrokenPromiseError, match="has other dependencies than the release list says"):
@@ -192,3 +202,289 @@ def test_a_content_that_breaks_the_rules_is_told(tree: Path) -> None:
 
     with pytest.raises(BrokenPromiseError, match="is not an absolute path"):
         found(tree)
+
+
+def test_a_content_that_is_not_canonical_is_told(tree: Path) -> None:
+    """The hash in the list is that by which a device knows a content ever after, so there is one way to write it."""
+    other = Release("1.0").content_on("app", "stable").canonical().replace(b'"version":', b'"version": ')
+    trees.write(tree, Release("1.0"))
+    damage(tree, LIST, Release("1.0").content_on("app", "stable").digest.encode(), canonical.digest(other).encode())
+    (tree / CONTENT).write_bytes(other)
+
+    with pytest.raises(BrokenPromiseError, match="is not written as the contract says"):
+        found(tree)
+
+
+def test_what_failed_here_is_passed_over() -> None:
+    """A content that is marked bad is not tried again, until its mark is cleared."""
+    mirror = MemoryMirror(app=[release("1"), release("2")])
+    bad = {release("2").content_on("app", "stable").digest: "AfterUpdate ended with 1"}
+
+    finding = look(mirror, package("app", "1"), bad=bad)
+
+    why = "failed on this device: AfterUpdate ended with 1; `otadevice clear-bad` lets it be tried again"
+    assert finding == Finding(None, f"nothing newer can be taken: 2 {why}", (Skipped("2", why),))
+    assert offered(look(mirror, package("app", "1"), bad={"0" * 64: "it"})) == "2"
+
+
+def test_a_pin_keeps_a_package_where_it_is() -> None:
+    """Only what is in the range is taken."""
+    mirror = MemoryMirror(app=[release(version) for version in ("1.4", "1.5", "2", "3")])
+
+    finding = look(mirror, package("app", "1.4", pin="<2"))
+
+    assert offered(finding) == "1.5"
+    assert finding.skipped == (Skipped("3", "is outside the pin <2"), Skipped("2", "is outside the pin <2"))
+    kept = look(mirror, package("app", "1.4", pin="==1.4"))
+    assert (kept.offer, kept.why) == (None, "nothing newer can be taken: 3 is outside the pin ==1.4")
+
+
+def test_a_release_whose_dependencies_cannot_be_read_is_passed_over() -> None:
+    """One that makes no sense keeps no other release from being taken."""
+    odd = [release("5", {"lib": ">>1"}), release("4", {"no name": "*"}), release("3", {"app": "*"})]
+    finding = look(MemoryMirror(app=[*odd, release("2")]), package("app", "1"))
+
+    assert offered(finding) == "2"
+    assert finding.skipped == tuple(
+        Skipped(version, f"states a dependency that cannot be read: {dependency}")
+        for version, dependency in (("5", "lib >>1"), ("4", "no name *"), ("3", "app *"))
+    )
+
+
+# going back: only where somebody who may says so
+
+YANKED = {"reason": "breaks doors", "replacement": "1"}
+
+
+def test_a_replacement_leads_back_when_nothing_newer_can_be_taken() -> None:
+    """The signed list takes the installed release back and names a lower one: that is offered."""
+    mirror = MemoryMirror(app=[release("1"), release("2", yanked=YANKED), release("3", {"lib": "*"})])
+
+    finding = look(mirror, package("app", "2"))
+
+    assert offered(finding) == "1"
+    assert finding.yanked == YANKED
+    assert finding.skipped == (Skipped("3", "needs lib *, which this mirror does not have on stable"),)
+
+
+@pytest.mark.parametrize(
+    ("installed", "releases", "want"),
+    [
+        ("2", [release("1"), release("2", yanked=YANKED), release("3")], "3"),
+        ("2", [release("1"), release("2", yanked={"reason": "x"})], ""),
+        ("2", [release("1"), release("2", yanked={"replacement": "0.9"})], ""),
+        ("2", [release("1"), release("2", yanked={"replacement": "no version"})], ""),
+        ("2", [release("1"), release("2", yanked={"replacement": 1})], "1"),
+        ("2", [release("1"), release("1.5", yanked=YANKED), release("2")], ""),
+        ("2", [release("1"), release("1.5", yanked=YANKED)], ""),
+        ("", [release("1"), release("2", yanked=YANKED)], "1"),
+    ],
+)
+def test_a_replacement_counts_for_the_installed_release_alone(
+    installed: str, releases: list[Release], want: str
+) -> None:
+    """Nothing leads back but the word of the list on what is installed, and not past anything newer."""
+    assert offered(look(MemoryMirror(app=releases), package("app", installed))) == want
+
+
+@pytest.mark.parametrize(
+    ("replacement", "options", "why"),
+    [
+        (release("1", yanked={}), {}, "1 was taken back"),
+        (release("1", needs=("moon",)), {}, "1 needs moon, which this version of otadevice does not understand"),
+        (release("1"), {"pin": ">1"}, "1 is outside the pin >1"),
+        (release("1", {"lib": ">2"}), {}, "1 needs lib >2, which this mirror does not have on stable"),
+    ],
+)
+def test_a_replacement_must_be_takeable(replacement: Release, options: dict[str, Any], why: str) -> None:
+    """It is refused as any other release is, and it is told why."""
+    mirror = MemoryMirror(app=[replacement, release("2", yanked=YANKED)])
+
+    finding = look(mirror, package("app", "2", **options))
+
+    assert finding.why == f"nothing newer than 2, and what should replace it cannot be taken: {why}"
+    assert finding.offer is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "want"),
+    [(Wish("3"), "3"), (Wish("2.5"), "2.5"), (Wish("2"), "2"), (Wish("1", allow_downgrade=True), "1")],
+)
+def test_the_operator_chooses(wish: Wish, want: str) -> None:
+    """What is wished for is offered, be it not the highest, the installed one, or lower where that is allowed."""
+    mirror = MemoryMirror(app=[release(version) for version in ("1", "2", "2.5", "3")])
+
+    finding = look(mirror, package("app", "2"), wish=wish)
+
+    assert offered(finding) == want
+    assert (finding.why, finding.skipped) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        (Wish("1"), "1 cannot be taken: it is below 2, which is installed, and going back was not allowed"),
+        (Wish("1.5", allow_downgrade=True), "1.5 cannot be taken: it was taken back: breaks doors; take 1 instead"),
+        (Wish("3"), "3 cannot be taken: it is outside the pin <3"),
+        (Wish("2.5"), "2.5 cannot be taken: it needs lib >=2, which this mirror does not have on stable"),
+        (Wish("4", allow_downgrade=True), "4 is not among the releases of app on stable"),
+    ],
+)
+def test_a_wish_is_no_order(wish: Wish, why: str) -> None:
+    """What may not be taken is not taken for a wish either; nothing else is offered in its place."""
+    releases = [
+        release("1"),
+        release("1.5", yanked=YANKED),
+        release("2.2"),
+        release("2.5", {"lib": ">=2"}),
+        release("3"),
+    ]
+    mirror = MemoryMirror(app=releases)
+
+    finding = look(mirror, package("app", "2", pin="<3"), wish=wish)
+
+    assert (finding.offer, finding.changes, finding.why) == (None, (), why)
+
+
+# older segments: fetched where a pin, a range or a yank needs them
+
+NEW = [release(f"3.{number}") for number in range(3)]
+MIDDLE = [release(f"2.{number}") for number in range(3)]
+OLD = [release(f"1.{number}") for number in range(3)]
+
+
+def segmented(middle: list[Release] = MIDDLE, old: list[Release] = OLD) -> MemoryMirror:
+    """Make a mirror whose list of app has two older segments."""
+    mirror = MemoryMirror()
+    mirror.put("app", *NEW, older=(middle, old))
+    return mirror
+
+
+@pytest.mark.parametrize(
+    ("entry", "want", "segments"),
+    [
+        (package("app", "3.1"), "3.2", 0),
+        (package("app", "3.2"), "", 0),
+        (package("app", "9"), "", 0),
+        (package("app"), "3.2", 0),
+        (package("app", "2.1"), "3.2", 1),
+        (package("app", "2.5"), "3.2", 0),
+        (package("app", pin="==2.1"), "2.1", 1),
+        (package("app", pin="<2"), "1.2", 1),
+        (package("app", pin=">=2, <2.2"), "2.1", 1),
+        (package("app", pin=">=4"), "", 0),
+        (package("app", pin="==2.7"), "", 0),
+        (package("app", pin="!=3.2, !=3.1, !=3.0"), "2.2", 1),
+        (package("app", "1.1", pin="<2"), "1.2", 1),
+        (package("app", "1.1", pin="<3"), "2.2", 2),
+        (package("app", "3.1", pin="<3"), "", 0),
+    ],
+)
+def test_a_segment_is_fetched_when_the_search_gets_there(entry: Package, want: str, segments: int) -> None:
+    """One that can hold nothing above the installed release and in the pin stays where it is."""
+    mirror = segmented()
+
+    finding = look(mirror, entry)
+
+    assert offered(finding) == want
+    assert len([asked for asked in mirror.asked if asked.startswith("segment")]) == segments
+
+
+def test_a_yank_in_a_segment_is_known() -> None:
+    """A device that is far behind learns from the segment that covers its release that this was taken back."""
+    yanked = release("2.1", yanked=YANKED)
+    assert look(segmented([release("2.0"), yanked, release("2.2")]), package("app", "2.1")).yanked == YANKED
+    assert look(segmented([release("2.0"), yanked, release("2.2")]), package("app", "2.0")).yanked is None
+
+
+def test_a_replacement_may_be_in_a_segment() -> None:
+    """Wherever the list has it."""
+    mirror = MemoryMirror()
+    mirror.put("app", release("3.0", yanked={"replacement": "1.1"}), older=(MIDDLE, OLD))
+
+    assert offered(look(mirror, package("app", "3.0"))) == "1.1"
+    assert mirror.asked.count("segment app stable") == 1
+
+
+def test_a_wish_may_be_in_a_segment() -> None:
+    """Wherever the list has it."""
+    assert offered(look(segmented(), package("app"), wish=Wish("1.1"))) == "1.1"
+
+
+def test_a_segment_that_needs_the_unknown_is_not_taken() -> None:
+    """Its words stand for each of its releases."""
+    mirror = segmented()
+    listed = releases.parse(mirror.release_list("app", "stable"))
+    data = releases.parse(mirror.segment("app", "stable", listed.older[0].sha256, listed.older[0].size))
+    wary = replace(data, needs=("moon",)).encode()
+    mirror.put_hashed(wary)
+    segment = replace(listed.older[0], sha256=canonical.digest(wary), size=len(wary))
+    mirror.put_list(replace(listed, older=(segment, listed.older[1])))
+
+    finding = look(mirror, package("app", "1.2", pin="<3"))
+
+    why = "needs moon, which this version of otadevice does not understand"
+    assert finding.skipped[-3:] == tuple(Skipped(version, why) for version in ("2.2", "2.1", "2.0"))
+
+
+# what is installed
+
+HERE = release("1").content_on("app", "stable")
+
+
+def current(entry: Package, *releases: Release, lacks: bool = True) -> tuple[Content | None, list[str]]:
+    """Return what is found of the installed release, and what contents were asked for."""
+    mirror = MemoryMirror(app=releases)
+    finding = look(mirror, entry, lacks=lambda sha256: lacks and sha256 == HERE.digest)
+    return finding.current, [asked for asked in mirror.asked if asked.startswith("content")]
+
+
+def test_the_content_of_what_is_installed_is_fetched_if_it_is_lacking() -> None:
+    """Whether there is anything newer or not; old hooks can run then."""
+    assert current(package("app", "1"), release("1")) == (HERE, ["content app stable 1"])
+    assert current(package("app", "1", content=HERE.digest), release("1"))[0] == HERE
+    assert current(package("app", "1"), release("1"), release("2"))[0] == HERE
+    assert current(package("app", "1"), release("1"), lacks=False) == (None, [])
+
+
+def test_the_content_of_another_release_is_not_that_of_the_installed_one() -> None:
+    """Not of one with other bytes under its version, and of none that is not listed."""
+    assert current(package("app", "1", content="0" * 64), release("1")) == (None, [])
+    assert current(package("app", "1"), release("2", {"lib": "*"})) == (None, [])
+    assert current(package("app"), release("2", {"lib": "*"})) == (None, [])
+
+
+def test_lists_can_be_shared_between_checks() -> None:
+    """Each is asked for once, for the package itself and for what depends on it."""
+    mirror = MemoryMirror(app=[release("2", {"lib": ">=2"})], lib=[release("2")])
+    lists, packages = Lists(mirror), (package("app", "1"), package("lib", "1"))
+
+    findings = [check(each, packages, lists) for each in packages]
+
+    assert [offered(finding) for finding in findings] == ["2", "2"]
+    assert sorted(asked for asked in mirror.asked if asked.startswith("list")) == ["list app stable", "list lib stable"]
+
+
+@pytest.mark.parametrize(("url", "options"), [("http://one/", {}), ("", {"remote": lambda _url: "main"})])
+def test_a_mirror_is_the_same_under_all_its_urls(url: str, options: dict[str, Any]) -> None:
+    """An owner may write it in this way here and in that way there; the settings know."""
+    mirror = MemoryMirror(app=[release("2", {"lib": ">=2"})], lib=[release("2")])
+    lib = package("lib", "1", remote=url)
+
+    finding = look(mirror, package("app", "1", remote="http://one"), lib, **options)
+
+    assert [str(offer) for offer in finding.changes] == ["lib 2", "app 2"]
+
+
+def test_a_quiet_check_asks_for_the_list_alone() -> None:
+    """Nothing else is looked at while nothing is new."""
+    mirror = MemoryMirror(app=[release("1", {"lib": "*"})], lib=[release("1"), release("2")])
+
+    assert look(mirror, package("app", "1", {"lib": "*"}), package("lib", "1")).why == "nothing newer than 1"
+    assert mirror.asked == ["list app stable"]
+
+
+def test_a_package_that_is_not_on_the_mirror_is_an_error() -> None:
+    """As it is asked for itself; where it is only a dependency, that is a reason among others."""
+    with pytest.raises(NotOnMirrorError):
+        look(MemoryMirror(), package("app"))

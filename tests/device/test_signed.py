@@ -13,6 +13,7 @@ from devclient import config
 from devclient.check import Skipped, check
 from devclient.errors import BrokenPromiseError, NotOnMirrorError, SettingsError
 from devclient.fetcher import Fetcher
+from devclient.state import Package
 from devclient.trust.signed import Mirrors
 from devclient.trust_errors import EndlessDataError, IncompleteMirrorError, MixAndMatchError
 from mirror import canonical, content, layout, releases
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.support.devices import Rig
 
 ONE = Release("1.0+build~1", b"12345")
+APP = Package({"package": "app", "branch": "stable"})
 LIST = layout.release_list("app", "stable")
 CONTENT = layout.get_version("app", "stable", ONE.version)
 
@@ -134,25 +136,25 @@ def test_a_content_that_is_another_is_told_and_not_kept(rig: Rig, mirror: Signed
     rig.server.misbehave("/getVersion/", Fault(flip=20), times=1)
 
     with pytest.raises(BrokenPromiseError, match="has the SHA-256"):
-        check("app", "stable", "", mirror)
+        check(APP, (APP,), mirror)
 
     list_alone = {canonical.digest((rig.tree / LIST).read_bytes()), "notes.json"}
     assert {path.name for path in (rig.trust / "kept").iterdir()} == list_alone
-    assert check("app", "stable", "", mirror).offer is not None
+    assert check(APP, (APP,), mirror).offer is not None
 
 
 def test_what_was_fetched_is_not_asked_for_again(rig: Rig) -> None:
     """Lists and contents are kept by their hash, and hashed again when they are used."""
     for _ in range(2):
         with rig.mirror() as mirror:
-            assert check("app", "stable", "", mirror).offer is not None
+            assert check(APP, (APP,), mirror).offer is not None
     assert len(rig.server.asked("/releases/")) == len(rig.server.asked("/getVersion/")) == 1
 
     for file in (rig.trust / "kept").iterdir():
         if file.name != "notes.json":
             file.write_bytes(file.read_bytes() + b" ")
     with rig.mirror() as mirror:
-        assert check("app", "stable", "", mirror).offer is not None
+        assert check(APP, (APP,), mirror).offer is not None
     assert len(rig.server.asked("/releases/")) == len(rig.server.asked("/getVersion/")) == 2
 
 
@@ -186,7 +188,7 @@ def test_a_release_that_needs_the_unknown_is_passed_over(rig: Rig) -> None:
     trees.write(rig.tree, ONE, Release("2.0", entry={"needs": ("moon",)}))
 
     with rig.mirror() as mirror:
-        finding = check("app", "stable", "", mirror)
+        finding = check(APP, (APP,), mirror)
 
     assert finding.skipped == (Skipped("2.0", "needs moon, which this version of otadevice does not understand"),)
     assert finding.offer is not None

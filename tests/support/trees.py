@@ -6,17 +6,17 @@ Each tree has a simulator that keeps its keys, in memory. Devices are told the f
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mirror import layout
 from mirror.content import Content
-from mirror.releases import Entry, ReleaseList
+from mirror.releases import Entry, ReleaseList, Segment
 from mirror.version import sort_key
 from tests.support.simulator import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -56,17 +56,38 @@ def simulator(tree: Path) -> Simulator:
 
 
 def write(root: Path, *releases: Release, package: str = "app", branch: str = "stable", **listed: Any) -> None:
-    """Write and sign the files of one branch below `root`; `listed` are further fields of its release list."""
+    """Write and sign the files of one branch below `root`; `listed` is as for `prepare`."""
     data = prepare(root, *releases, package=package, branch=branch, **listed)
     simulator(root).list(package, branch, data)
     simulator(root).publish()
 
 
-def prepare(root: Path, *releases: Release, package: str = "app", branch: str = "stable", **listed: Any) -> bytes:
-    """Write the files of a branch but its release list; returns that."""
+def prepare(
+    root: Path,
+    *releases: Release,
+    package: str = "app",
+    branch: str = "stable",
+    older: Iterable[Sequence[Release]] = (),
+    **listed: Any,
+) -> bytes:
+    """Write the files of a branch but its release list; returns that. Each part of `older` becomes a segment."""
+    newest = ReleaseList(package, branch, _write_releases(root, package, branch, releases), **listed)
+    segments = [_write_segment(root, package, branch, part) for part in older]
+    segments.sort(key=lambda segment: sort_key(segment.to_version), reverse=True)
+    return replace(newest, older=tuple(segments)).encode()
+
+
+def _write_segment(root: Path, package: str, branch: str, releases: Sequence[Release]) -> Segment:
+    entries = _write_releases(root, package, branch, releases)
+    data = ReleaseList(package, branch, entries).encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    _put(root, layout.hashed_release_list(package, branch, sha256), data)
+    return Segment(entries[-1].version, entries[0].version, len(entries), sha256, len(data))
+
+
+def _write_releases(root: Path, package: str, branch: str, releases: Iterable[Release]) -> tuple[Entry, ...]:
     entries = [_write_release(root, package, branch, release) for release in releases]
-    entries.sort(key=lambda entry: sort_key(entry.version), reverse=True)
-    return ReleaseList(package, branch, tuple(entries), **listed).encode()
+    return tuple(sorted(entries, key=lambda entry: sort_key(entry.version), reverse=True))
 
 
 def _write_release(root: Path, package: str, branch: str, release: Release) -> Entry:
