@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import ssl
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -18,8 +19,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from devclient import gzipped, headers
-from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError
+from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
 from devclient.pace import Pace, PacedResponse
+from devclient.throttle import Throttle
 from devclient.trust_errors import EndlessDataError
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ BLOCK = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 # what passes by itself: too slow, too early, too many requests, sign in to the proxy first; and "not modified" in
-# answer to no condition, which something on the way mixes up
-_PASSING = frozenset({304, 407, 408, 425, 429})
+# answer to no condition, or a part, or no such part, of what was asked for as a whole, which something on the way mixes
+# up
+_PASSING = frozenset({206, 304, 407, 408, 416, 425, 429})
 _PAGE = "a web page came instead of JSON, as from a network that wants a sign-in"
 
 
@@ -66,18 +69,29 @@ class Body:
         start: where in the file they begin.
         total: size of the whole file, None if the server does not tell.
         blocks: the bytes, at most `BLOCK` at a time.
+        is_page: whether they are said to be a web page, as those of a network that wants a sign-in are.
+        others: how many other places the file can be had from.
     """
 
     start: int
     total: int | None
     blocks: Iterator[bytes]
+    is_page: bool = False
+    others: int = 0
 
 
 class Fetcher:
     """One session with the mirrors of a device; one request at a time."""
 
-    def __init__(self, network: Network, user_agent: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        user_agent: str,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._network = network
+        self._throttle = Throttle(network.bandwidth, clock, sleep)
         self._pace = Pace(network.patience, network.minimum_rate, network.read_timeout, clock)
         self._session = _Session()
         self._session.headers.update({"User-Agent": user_agent, "Accept-Encoding": "identity"})
@@ -118,14 +132,34 @@ class Fetcher:
         """
         if offset:
             with self._open(url, {"Range": f"bytes={offset}-"}) as response:
-                if body := _continued(response, offset):
+                if body := self._continued(response, offset):
                     self._pace.lift()
                     yield body
                     return
         with self._open(url, {}) as response:
             _expect(response, HTTPStatus.OK)
             self._pace.lift()
-            yield _whole(response)
+            yield self._whole(response)
+
+    def _continued(self, response: requests.Response, offset: int) -> Body | None:
+        """Read the head of an answer to a Range; None if it does not continue at `offset`."""
+        if response.status_code == HTTPStatus.OK:
+            return self._whole(response)
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return None
+        _expect(response, HTTPStatus.PARTIAL_CONTENT)
+        found = headers.content_range(response.headers.get("Content-Range", ""))
+        if found is None or found[0] != offset:
+            return None
+        return self._body(response, offset, found[1])
+
+    def _whole(self, response: requests.Response) -> Body:
+        return self._body(response, 0, headers.length(response.headers.get("Content-Length", "")))
+
+    def _body(self, response: requests.Response, start: int, total: int | None) -> Body:
+        _refuse_coding(response)
+        read = functools.partial(_raw, response)
+        return Body(start, total, iter(lambda: self._throttle.read(read, BLOCK), b""), _is_page(response))
 
     @contextlib.contextmanager
     def _open(self, url: str, fields: Mapping[str, str]) -> Iterator[requests.Response]:
@@ -134,7 +168,7 @@ class Fetcher:
             with self._follow(url, fields) as response:
                 yield response
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise NetworkError(url, _in_words(error)) from error
+            raise _in_our_words(url, error) from error
 
     def _follow(self, url: str, fields: Mapping[str, str]) -> requests.Response:
         timeout = (self._network.connect_timeout, self._network.read_timeout)
@@ -182,26 +216,9 @@ def _expect(response: requests.Response, status: int) -> None:
     raise MirrorRefusesError(response.url, got)
 
 
-def _continued(response: requests.Response, offset: int) -> Body | None:
-    """Read the head of an answer to a Range; None if it does not continue at `offset`."""
-    if response.status_code == HTTPStatus.OK:
-        return _whole(response)
-    if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return None
-    _expect(response, HTTPStatus.PARTIAL_CONTENT)
-    found = headers.content_range(response.headers.get("Content-Range", ""))
-    if found is None or found[0] != offset:
-        return None
-    return Body(offset, found[1], _blocks(response))
-
-
-def _whole(response: requests.Response) -> Body:
-    return Body(0, headers.length(response.headers.get("Content-Length", "")), _blocks(response))
-
-
 def _small(response: requests.Response, url: str, limit: int) -> bytes:
     """Read a small file, decompressed; never more of it than `limit` and a block."""
-    if "html" in response.headers.get("Content-Type", "").lower():
+    if _is_page(response):
         raise NetworkError(url, _PAGE)
     body = bytearray()
     try:
@@ -218,27 +235,35 @@ def _small(response: requests.Response, url: str, limit: int) -> bytes:
 
 def _decoded(response: requests.Response, limit: int) -> Iterable[bytes]:
     if response.headers.get("Content-Encoding", "").lower() == "gzip":
-        return gzipped.inflate(_raw(response), limit)
+        return gzipped.inflate(iter(lambda: _raw(response, BLOCK), b""), limit)
     return _blocks(response)
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:
+    _refuse_coding(response)
+    return iter(lambda: _raw(response, BLOCK), b"")
+
+
+def _refuse_coding(response: requests.Response) -> None:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise NetworkError(response.url, "something on the way encodes the bytes anew")
-    return _raw(response)
 
 
-def _raw(response: requests.Response) -> Iterator[bytes]:
-    """Give bytes as they arrive: what waits to fill a block is lost when the connection breaks."""
-    return iter(lambda: response.raw.read1(BLOCK, decode_content=False) or b"", b"")
+def _is_page(response: requests.Response) -> bool:
+    return "html" in response.headers.get("Content-Type", "").lower()
 
 
-def _in_words(error: BaseException) -> str:
+def _raw(response: requests.Response, most: int) -> bytes:
+    """Read what has arrived: what waits to fill a block is lost when the connection breaks."""
+    return response.raw.read1(most, decode_content=False) or b""
+
+
+def _in_our_words(url: str, error: BaseException) -> NetworkError:
     """Say what lies at the bottom of an error, below what the libraries wrapped around it."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     if isinstance(error, TimeoutError):
-        return "the server is too slow"
+        return SlowMirrorError(url, "the server is too slow")
     if isinstance(error, ssl.SSLError):
-        return f"no safe connection, or this device's clock is wrong ({error})"
-    return f"the connection failed ({getattr(error, 'strerror', None) or error})"
+        return NetworkError(url, f"no safe connection, or this device's clock is wrong ({error})")
+    return NetworkError(url, f"the connection failed ({getattr(error, 'strerror', None) or error})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import random
 import re
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient import download
-from devclient.errors import BrokenPromiseError, NetworkError
+from devclient.errors import BrokenPromiseError, NetworkError, SlowMirrorError
 from devclient.fetcher import Body
 from mirror.files import Files
-from tests.support import devices, trees
+from tests.support import devices, httpd, trees
 from tests.support.faults import CountingCalls
-from tests.support.httpd import Fault
+from tests.support.httpd import PORTAL, Fault
 from tests.support.trees import Release
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class Downloads:
         """Download it."""
         files = Files()
         return download.download(offer or self.offer, source or self.mirror, self.folder, files, self.told.append)
+
+    def mirror_of(self, data: bytes) -> Path:
+        """Make a mirror that has such a blob; returns its tree."""
+        tree = self.folder.with_name("small")
+        trees.write(tree, Release("1.0", data))
+        return tree
 
     def left(self, data: bytes) -> None:
         """Have an earlier run left this."""
@@ -88,6 +95,11 @@ def ranges(server: Server) -> list[str]:
     return [request.range for request in server.asked("/otafiles/")]
 
 
+def sent(server: Server) -> list[int]:
+    """List how many bytes each answer had."""
+    return [request.sent for request in server.asked("/otafiles/")]
+
+
 def test_a_blob_comes_whole(downloads: Downloads, server: Server) -> None:
     """It gets its name, the part is gone, and every step was told."""
     blob = downloads.go()
@@ -100,28 +112,122 @@ def test_a_blob_comes_whole(downloads: Downloads, server: Server) -> None:
 
 
 def test_what_was_cut_off_is_continued(downloads: Downloads, server: Server) -> None:
-    """After a cut every byte that came is kept, and only the others are asked for."""
+    """After a cut every byte that came is kept, and only the others are asked for, at once."""
     server.misbehave("/otafiles/", Fault(cut_after=100_000), times=1)
 
-    with pytest.raises(NetworkError):
-        downloads.go()
-    assert downloads.part.read_bytes() == DATA[:100_000]
     assert downloads.go().path.read_bytes() == DATA
 
     assert ranges(server) == ["", "bytes=100000-"]
-    assert [request.sent for request in server.asked("/otafiles/")] == [100_000, len(DATA) - 100_000]
+    assert sent(server) == [100_000, len(DATA) - 100_000]
 
 
-def test_many_cuts_lead_to_the_end(downloads: Downloads, server: Server) -> None:
-    """A line that breaks every few bytes gets there, and no byte comes twice."""
-    server.misbehave("/otafiles/", Fault(cut_after=30_000), times=8)
+def test_what_was_cut_off_is_continued_by_the_next_run(downloads: Downloads, server: Server) -> None:
+    """When asking again does not help, what came is kept for another day."""
+    server.misbehave("/otafiles/", Fault(cut_after=100_000), times=1)
+    server.misbehave("/otafiles/", Fault(status=503))
 
-    for _ in range(8):
-        with pytest.raises(NetworkError):
-            downloads.go()
-    downloads.go()
+    with pytest.raises(NetworkError, match="503"):
+        downloads.go()
+    assert downloads.part.read_bytes() == DATA[:100_000]
+    server.behave()
+    assert downloads.go().path.read_bytes() == DATA
 
-    assert sum(request.sent for request in server.asked("/otafiles/")) == len(DATA)
+    assert ranges(server) == ["", "bytes=100000-", "bytes=100000-"]
+    assert sum(sent(server)) == len(DATA)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_ten_drops_cost_next_to_nothing(downloads: Downloads, server: Server, seed: int, *, reset: bool) -> None:
+    """A line that breaks ten times, wherever, gets there in one run; hardly a byte comes twice."""
+    places = sorted(random.Random(seed).sample(range(1, len(DATA)), 10))
+    for cut in map(int.__sub__, places, [0, *places]):
+        server.misbehave("/otafiles/", Fault(reset_after=cut) if reset else Fault(cut_after=cut), times=1)
+
+    assert downloads.go().path.read_bytes() == DATA
+
+    assert len(sent(server)) >= 10
+    assert sum(sent(server)) <= 1.15 * len(DATA)
+
+
+def test_a_line_that_always_breaks_gets_there(downloads: Downloads, server: Server) -> None:
+    """As long as bytes come it goes on, and no byte comes twice."""
+    server.misbehave("/otafiles/", Fault(cut_after=5000))
+
+    assert downloads.go().path.read_bytes() == DATA
+    assert sum(sent(server)) == len(DATA)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100])
+def test_a_line_that_brings_next_to_nothing_is_left(downloads: Downloads, server: Server, cut: int) -> None:
+    """A few bytes for each request are not worth it; what came is kept."""
+    server.misbehave("/otafiles/", Fault(cut_after=HALF), times=1)
+    server.misbehave("/otafiles/", Fault(cut_after=cut))
+
+    with pytest.raises(NetworkError):
+        downloads.go()
+
+    assert len(sent(server)) == 3
+    assert downloads.part.read_bytes() == DATA[: HALF + 2 * cut]
+
+
+def test_a_server_that_begins_again_and_again_is_left(downloads: Downloads, server: Server) -> None:
+    """One without ranges that is cut off at the same place each time does not get on."""
+    server.misbehave("/otafiles/", Fault(ignore_range=True, cut_after=HALF))
+
+    with pytest.raises(NetworkError):
+        downloads.go()
+
+    assert sent(server) == [HALF] * 3
+
+
+def test_a_server_that_gives_a_little_of_each_range_is_enough(downloads: Downloads, server: Server) -> None:
+    """One that answers with less than was asked for is asked for the rest."""
+    step, headers = 60_000, {"Content-Length": None, "Connection": "close"}
+    server.misbehave("/otafiles/", Fault(headers=headers, cut_after=step))
+
+    assert downloads.go().path.read_bytes() == DATA
+    assert ranges(server) == ["", *(f"bytes={at}-" for at in range(step, len(DATA), step))]
+
+
+class Slow:
+    """A source that is left as too slow after so many bytes each time."""
+
+    def __init__(self, data: bytes, *steps: int) -> None:
+        self.data = data
+        self.steps = list(steps)
+        self.asked: list[int] = []
+
+    @contextlib.contextmanager
+    def blob(self, sha256: str, offset: int) -> Iterator[Body]:  # noqa: ARG002 - all blobs are the same here
+        """Open the blob."""
+        self.asked.append(offset)
+        step = self.steps.pop(0)
+
+        def blocks() -> Iterator[bytes]:
+            yield self.data[offset : offset + step]
+            raise SlowMirrorError("http://slow.example", "the server is too slow")
+
+        yield Body(offset, len(self.data), blocks())
+
+
+def test_who_is_too_slow_gets_one_chance_more(downloads: Downloads) -> None:
+    """A byte now and then is no progress, however small the blob."""
+    source = Slow(DATA[:500], 60, 60, 60)
+    offer = devices.offer(downloads.mirror_of(DATA[:500]))
+
+    with pytest.raises(SlowMirrorError):
+        downloads.go(offer, source)
+
+    assert source.asked == [0, 60]
+
+
+def test_who_falls_silent_after_much_is_asked_again(downloads: Downloads) -> None:
+    """A connection that dies without a word is a cut like any other if it was of use before."""
+    source = Slow(DATA, 100_000, 100_000, 100_000)
+
+    assert downloads.go(source=source).path.read_bytes() == DATA
+    assert source.asked == [0, 100_000, 200_000]
 
 
 def test_a_server_without_ranges_starts_over(downloads: Downloads, server: Server) -> None:
@@ -155,13 +261,31 @@ def test_what_is_all_here_is_not_asked_for(downloads: Downloads, server: Server)
     assert ranges(server) == []
 
 
-def test_a_whole_blob_that_rotted_is_fetched_again(downloads: Downloads, server: Server) -> None:
+@pytest.mark.parametrize("rotten", [b"", b"rotten", b"\0" * len(DATA), DATA[:-1], DATA + b"!"], ids=len)
+def test_a_whole_blob_that_rotted_is_fetched_again(downloads: Downloads, server: Server, rotten: bytes) -> None:
     """A name alone is not trusted."""
     path = downloads.go().path
-    path.write_bytes(b"rotten")
+    path.write_bytes(rotten)
 
     assert downloads.go().path.read_bytes() == DATA
     assert len(ranges(server)) == 2
+
+
+def test_what_cannot_be_read_is_fetched_again(downloads: Downloads, server: Server) -> None:
+    """Whatever has come into the place of a blob, or of a part, or leads out of the folder, is in nobody's way."""
+    outside = downloads.folder.with_name("outside")
+    outside.write_bytes(DATA)
+    whole = downloads.folder / downloads.offer.content.sha256
+    for place in (whole, downloads.part):
+        (place / "in a folder").mkdir(parents=True)
+        assert downloads.go().path.read_bytes() == DATA
+        whole.unlink()
+        place.symlink_to(outside)
+        assert downloads.go().path.read_bytes() == DATA
+        whole.unlink()
+
+    assert ranges(server) == [""] * 4
+    assert outside.read_bytes() == DATA
 
 
 def test_a_part_that_is_too_long_is_dropped(downloads: Downloads, server: Server) -> None:
@@ -183,15 +307,169 @@ def test_a_changed_byte_is_found(downloads: Downloads, server: Server) -> None:
     assert downloads.go().path.read_bytes() == DATA
 
 
-def test_a_damaged_part_is_found(downloads: Downloads, server: Server) -> None:
-    """What an earlier run left is verified with the rest; the next try starts over."""
-    downloads.left(b"\0" * HALF)
+@pytest.mark.parametrize("left", [b"\0" * HALF, b"\0" * len(DATA), DATA[: HALF - 1] + b"\0", b"\0"], ids=len)
+def test_a_damaged_part_poisons_nothing(downloads: Downloads, server: Server, left: bytes) -> None:
+    """What an earlier run left is verified with the rest, and if that is wrong, the blob is fetched anew as a whole."""
+    downloads.left(left)
+
+    assert downloads.go().path.read_bytes() == DATA
+
+    assert ranges(server) == [f"bytes={len(left)}-", ""][len(left) == len(DATA) :]
+    assert downloads.told[0] == len(left)
+    assert 0 in downloads.told[1:]
+
+
+def test_a_blob_is_fetched_anew_once(downloads: Downloads, server: Server) -> None:
+    """If the bytes are wrong then, too, they are the mirror's; nothing of them stays."""
+    downloads.left(DATA[:HALF])
+    server.misbehave("/otafiles/", Fault(flip=HALF + 1))
 
     with pytest.raises(BrokenPromiseError):
         downloads.go()
 
+    assert ranges(server) == [f"bytes={HALF}-", ""]
     assert list(downloads.folder.iterdir()) == []
+
+
+def test_what_was_cut_off_and_is_wrong_is_fetched_anew(downloads: Downloads, server: Server) -> None:
+    """The bytes of two answers in one run may be of two servers, one of which lies."""
+    server.misbehave("/otafiles/", Fault(flip=1, cut_after=HALF), times=1)
+
     assert downloads.go().path.read_bytes() == DATA
+    assert ranges(server) == ["", f"bytes={HALF}-", ""]
+
+
+def test_a_page_to_sign_in_is_the_networks(downloads: Downloads, server: Server) -> None:
+    """It comes instead of the blob, but not from the mirror; what came before is kept."""
+    downloads.left(DATA[:HALF])
+    server.misbehave("/otafiles/", PORTAL)
+
+    with pytest.raises(NetworkError, match="sign-in"):
+        downloads.go()
+
+    assert downloads.part.read_bytes() == DATA[:HALF]
+
+
+def test_a_package_may_be_a_page(tmp_path: Path, rig: Rig, server: Server) -> None:
+    """A server that looks into files may well call one what it is."""
+    page = b"<!DOCTYPE html><title>Manual</title>" + DATA
+    trees.write(rig.tree, Release("1.0", page))
+    server.misbehave("/otafiles/", Fault(headers={"Content-Type": "text/html"}, cut_after=HALF))
+
+    with rig.mirror() as mirror:
+        blob = download.download(devices.offer(rig.tree), mirror, tmp_path / "parts", Files(), lambda _have: None)
+
+    assert blob.path.read_bytes() == page
+
+
+class Edges:
+    """Several servers of one mirror, at URLs of their own, and a device that knows them all."""
+
+    def __init__(self, rig: Rig, servers: list[Server]) -> None:
+        self.servers = servers
+        urls = json.dumps([server.url for server in servers])
+        text = rig.config.read_text()
+        rig.config.write_text(re.sub(r"(?m)^urls = .*$", f"urls = {urls}", text))
+
+    def asked(self) -> list[list[str]]:
+        """List which parts each was asked for."""
+        return [ranges(server) for server in self.servers]
+
+
+@pytest.fixture
+def edges(rig: Rig) -> Iterator[Edges]:
+    """Three servers."""
+    with contextlib.ExitStack() as stack:
+        yield Edges(rig, [stack.enter_context(httpd.serving(rig.tree)) for _ in range(3)])
+
+
+@pytest.fixture
+def spread(edges: Edges, downloads: Downloads, rig: Rig) -> Iterator[Downloads]:
+    """A blob on a mirror that has three URLs."""
+    with rig.mirror() as mirror:
+        yield Downloads(downloads.folder, downloads.offer, mirror)
+
+
+def test_what_was_cut_off_is_continued_elsewhere(spread: Downloads, edges: Edges) -> None:
+    """The next URL gives the rest."""
+    edges.servers[0].misbehave("/otafiles/", Fault(cut_after=100_000))
+
+    assert spread.go().path.read_bytes() == DATA
+    assert edges.asked() == [[""], ["bytes=100000-"], []]
+
+
+def test_what_breaks_everywhere_goes_round(spread: Downloads, edges: Edges) -> None:
+    """Each URL in its turn, for as long as that helps."""
+    for server in edges.servers:
+        server.misbehave("/otafiles/", Fault(cut_after=60_000))
+
+    assert spread.go().path.read_bytes() == DATA
+    assert [len(asked) for asked in edges.asked()] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=503), Fault(status=404), Fault(encoding="gzip"), PORTAL, Fault(raw=b"")]
+)
+def test_who_has_it_not_is_passed_over(spread: Downloads, edges: Edges, fault: Fault) -> None:
+    """Whatever is in the way at one URL, even that the file is not there, does not matter while another has it."""
+    edges.servers[0].misbehave("/otafiles/", fault)
+    edges.servers[1].misbehave("/otafiles/", fault)
+
+    assert spread.go().path.read_bytes() == DATA
+    assert edges.asked() == [[""], [""], [""]]
+
+
+def test_nothing_from_anywhere_ends(spread: Downloads, edges: Edges) -> None:
+    """After the last byte each URL is asked once more, and that is all."""
+    for server in edges.servers:
+        server.misbehave("/otafiles/", Fault(cut_after=0))
+
+    with pytest.raises(NetworkError):
+        spread.go()
+
+    assert sum(len(asked) for asked in edges.asked()) == 1 + 3
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(flip=HALF), Fault(extra=b"!"), Fault(keep=HALF)], ids=["changed", "longer", "shorter"]
+)
+def test_wrong_bytes_are_fetched_elsewhere(spread: Downloads, edges: Edges, fault: Fault) -> None:
+    """A URL that sends something else than it should is left for the next, from the start."""
+    edges.servers[0].misbehave("/otafiles/", fault)
+
+    assert spread.go().path.read_bytes() == DATA
+    assert edges.asked() == [[""], [""], []]
+
+
+@pytest.mark.parametrize("fault", [Fault(flip=HALF), Fault(extra=b"!")], ids=["changed", "longer"])
+def test_wrong_bytes_from_everywhere_are_told(spread: Downloads, edges: Edges, fault: Fault) -> None:
+    """Each URL has one chance; nothing of what came stays."""
+    for server in edges.servers:
+        server.misbehave("/otafiles/", fault)
+
+    with pytest.raises(BrokenPromiseError):
+        spread.go()
+
+    assert edges.asked() == [[""], [""], [""]]
+    assert list(spread.folder.iterdir()) == []
+
+
+def test_a_liar_is_asked_last(spread: Downloads, edges: Edges) -> None:
+    """What was fetched anew and is cut off is not continued where wrong bytes came from."""
+    edges.servers[0].misbehave("/otafiles/", Fault(flip=1))
+    edges.servers[1].misbehave("/otafiles/", Fault(cut_after=60_000))
+    edges.servers[2].misbehave("/otafiles/", Fault(cut_after=60_000))
+
+    assert spread.go().path.read_bytes() == DATA
+    assert [len(asked) for asked in edges.asked()] == [1, 3, 2]
+
+
+def test_the_beginning_of_a_lie_is_not_the_fault_of_who_ends_it(spread: Downloads, edges: Edges) -> None:
+    """After a part that was wrong from the beginning the same URL may give the whole."""
+    spread.left(b"\0" * HALF)
+
+    assert spread.go().path.read_bytes() == DATA
+    assert edges.asked() == [[f"bytes={HALF}-", ""], [], []]
 
 
 @pytest.mark.parametrize("size", [len(DATA) - 1, len(DATA) + 1])
@@ -216,7 +494,7 @@ def test_no_more_than_the_size_is_written(downloads: Downloads) -> None:
 
 
 def test_a_body_of_unknown_size_that_ends_early_is_told(downloads: Downloads) -> None:
-    """Without an announced size the list's counts; what came is kept."""
+    """Without an announced size the list's counts; what came last is kept."""
     with pytest.raises(NetworkError, match=f"ended after {HALF} of {len(DATA)} bytes"):
         downloads.go(source=Blocks(DATA[:HALF]))
 
@@ -247,6 +525,7 @@ def test_unwanted_parts_are_discarded(tmp_path: Path) -> None:
     """Only what belongs to the wanted blobs stays."""
     for name in ("a", "a.part", "b", "b.part"):
         (tmp_path / name).write_bytes(b"")
+    (tmp_path / "c" / "d").mkdir(parents=True)
 
     download.discard(tmp_path, {"a"}, Files())
 
@@ -270,6 +549,7 @@ from devclient import config
 from devclient.check import check
 from devclient.download import download
 from devclient.fetcher import Fetcher
+from devclient.state import Package
 from devclient.trust.signed import Mirrors
 from mirror.files import Files
 
@@ -282,7 +562,8 @@ with (
     Mirrors(settings, fetcher, Files(), lambda: datetime.now(UTC), lasting=False) as mirrors,
 ):
     mirror = mirrors("")
-    offer = check("app", "stable", "", mirror).offer
+    app = Package({"package": "app", "branch": "stable"})
+    offer = check(app, (app,), mirror).offer
     before = most()
     download(offer, mirror, folder, Files(), lambda have: print(have, flush=True))
     print("grown", most() - before)

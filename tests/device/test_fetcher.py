@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient.config import Network
-from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError
+from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
 from devclient.fetcher import MAX_REDIRECTS, Fetcher
 from devclient.trust_errors import EndlessDataError
 from mirror.errors import DeviceError
@@ -272,6 +272,18 @@ def test_nonsense_is_the_networks_fault(fetcher: Fetcher, server: Server, raw: b
     assert len(server.requests) >= 2
 
 
+def test_slowness_is_told_from_other_faults(hasty: Fetcher, server: Server) -> None:
+    """Who reads a large file may care."""
+    server.misbehave("/", Fault(drip=0.01), times=1)
+    server.misbehave("/", Fault(cut_after=10), times=1)
+
+    with pytest.raises(SlowMirrorError):
+        read(hasty, f"{server.url}/blob")
+    with pytest.raises(NetworkError) as caught:
+        read(hasty, f"{server.url}/blob")
+    assert not isinstance(caught.value, SlowMirrorError)
+
+
 def test_a_body_that_drips_is_left(hasty: Fetcher, server: Server) -> None:
     """A server that sends byte by byte meets every time limit of a read, and is left all the same."""
     server.misbehave("/", Fault(body=b"{" * 1_000_000, drip=0.01))
@@ -418,9 +430,10 @@ def test_a_server_that_ignores_ranges_gives_all(fetcher: Fetcher, server: Server
         Fault(headers={"Content-Range": "bytes 999-255999/256000"}),
         Fault(headers={"Content-Range": "bytes=1000-"}),
         Fault(headers={"Content-Range": None}),
+        Fault(headers={"Content-Range": None, "Content-Type": "multipart/byteranges; boundary=x"}),
         Fault(status=416),
     ],
-    ids=["elsewhere", "nonsense", "missing", "416"],
+    ids=["elsewhere", "nonsense", "missing", "in parts", "416"],
 )
 def test_an_answer_to_a_range_that_cannot_be_used_starts_over(fetcher: Fetcher, server: Server, fault: Fault) -> None:
     """Bytes from an unknown place are not read; the file is asked for as a whole instead."""
@@ -428,6 +441,82 @@ def test_an_answer_to_a_range_that_cannot_be_used_starts_over(fetcher: Fetcher, 
 
     assert read(fetcher, f"{server.url}/blob", 1000) == (0, BLOB)
     assert [request.range for request in server.requests] == ["bytes=1000-", ""]
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_a_part_of_what_was_asked_for_as_a_whole_is_the_networks_fault(
+    fetcher: Fetcher, server: Server, offset: int
+) -> None:
+    """206 to no Range comes from something on the way that mixes requests up."""
+    server.misbehave("/", Fault(status=416), times=1 if offset else 0)
+    server.misbehave("/", Fault(status=206))
+
+    with pytest.raises(NetworkError, match="206"):
+        read(fetcher, f"{server.url}/blob", offset)
+    with pytest.raises(NetworkError, match="206"):
+        fetcher.ask(f"{server.url}/list.json", limit=100)
+
+
+@pytest.mark.parametrize("fault", [Fault(status=416), Fault(headers={"Content-Range": "bytes 0-1/2"})])
+def test_starting_over_ends(fetcher: Fetcher, server: Server, fault: Fault) -> None:
+    """A Range is given up once; what is said to be wrong after that, too, is an answer like any other."""
+    server.misbehave("/", fault)
+
+    with contextlib.suppress(NetworkError):
+        read(fetcher, f"{server.url}/blob", 1000)
+
+    assert [request.range for request in server.requests] == ["bytes=1000-", ""]
+
+
+def test_a_page_is_known_by_its_type(fetcher: Fetcher, server: Server) -> None:
+    """Whether a large file is what a network says that wants a sign-in is for the reader to judge, who knows more."""
+    with fetcher.stream(f"{server.url}/blob") as plain:
+        assert not plain.is_page
+    server.misbehave("/", PORTAL)
+    with fetcher.stream(f"{server.url}/blob") as page:
+        assert page.is_page
+
+
+class Sleeper:
+    """A time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep."""
+        self.now += seconds
+
+
+@pytest.mark.parametrize("rate", [5_000, 100_000])
+def test_packages_come_as_fast_as_the_settings_allow(server: Server, rate: int) -> None:
+    """Not faster, over several requests, and in small blocks; small files are not held back."""
+    time = Sleeper()
+    with Fetcher(replace(Network(), bandwidth=rate), "otadevice/test", time, time.sleep) as fetcher:
+        for _ in range(3):
+            fetcher.ask(f"{server.url}/list.json", limit=100)
+        assert time.now == 0
+        for offset in (0, 100_000):
+            with fetcher.stream(f"{server.url}/blob", offset) as body:
+                blocks = list(body.blocks)
+            assert b"".join(blocks) == BLOB[offset:]
+            assert max(map(len, blocks)) <= rate // 4
+
+    assert time.now == pytest.approx((2 * len(BLOB) - 100_000) / rate, rel=0.05)
+
+
+def test_held_back_is_not_too_slow(server: Server) -> None:
+    """The patience with a server is not used up by the device's own waiting."""
+    time = Sleeper()
+    network = replace(Network(), bandwidth=1000, patience=0.5, minimum_rate=1e6)
+    with Fetcher(network, "otadevice/test", time, time.sleep) as fetcher:
+        assert read(fetcher, f"{server.url}/blob") == (0, BLOB)
+
+    assert time.now > 250
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devclient.config import Network
-from devclient.errors import NetworkError, NotOnMirrorError
+from devclient.errors import BrokenPromiseError, NetworkError, NotOnMirrorError
 from devclient.fetcher import Fetcher
-from devclient.trust.origin import Origin
+from devclient.trust.origin import REST, Origin
 from devclient.trust_errors import IncompleteMirrorError
+from tests.support import httpd
 from tests.support.httpd import PORTAL, Fault
 
 if TYPE_CHECKING:
@@ -88,18 +90,146 @@ def test_a_condition_goes_with_the_question(fetcher: Fetcher, server: Server) ->
     assert server.requests[-1].etag == etag
 
 
-def test_a_stream_that_breaks_is_not_begun_elsewhere(fetcher: Fetcher, server: Server) -> None:
+def test_a_stream_that_breaks_is_told(fetcher: Fetcher, server: Server) -> None:
     """Once bytes come, what goes wrong is told to who reads them, and keeps what came."""
     server.misbehave("/", Fault(cut_after=2))
-    came = bytearray()
 
-    def read() -> None:
-        with Origin([server.url, server.url], fetcher).stream("blob", 0) as body:
-            for block in body.blocks:
-                came.extend(block)
-
-    with pytest.raises(NetworkError):
-        read()
+    came = read(Origin([server.url, server.url], fetcher))
 
     assert came == b"12"
     assert len(server.requests) == 1
+
+
+@pytest.fixture
+def edges(tree: Path) -> Iterator[list[Server]]:
+    """Three servers of one mirror."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(httpd.serving(tree)) for _ in range(3)]
+
+
+@pytest.fixture
+def origin(edges: list[Server], fetcher: Fetcher) -> Origin:
+    """A remote that has three URLs."""
+    return Origin([server.url for server in edges], fetcher)
+
+
+def read(origin: Origin, error: Exception | None = None) -> bytes:
+    """Read a stream until it breaks, or the reader finds this to be wrong."""
+    came = bytearray()
+    with contextlib.suppress(NetworkError, BrokenPromiseError), origin.stream("blob", 0) as body:
+        for block in body.blocks:
+            came.extend(block)
+        if error:
+            raise error
+    return bytes(came)
+
+
+def who_was_asked(edges: list[Server]) -> list[int]:
+    """Count the requests that each server has got since this was asked last."""
+    counts = [len(server.requests) for server in edges]
+    for server in edges:
+        server.requests.clear()
+    return counts
+
+
+def test_after_a_break_the_next_stream_begins_elsewhere(origin: Origin, edges: list[Server]) -> None:
+    """Whoever failed last is asked last."""
+    for server in edges:
+        server.misbehave("/blob", Fault(cut_after=2))
+
+    for asked in ([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]):
+        read(origin)
+        assert who_was_asked(edges) == asked
+
+
+def test_who_failed_is_asked_after_the_others(origin: Origin, edges: list[Server]) -> None:
+    """What is not answered at all counts as much as a stream that breaks, for all kinds of files."""
+    edges[0].misbehave("/list.json", Fault(status=503), times=1)
+    origin.ask("list.json", limit=10)
+    assert who_was_asked(edges) == [1, 1, 0]
+
+    origin.ask("list.json", limit=10)
+    origin.fetch("list.json", limit=10)
+    assert read(origin) == b"12345"
+
+    assert who_was_asked(edges) == [0, 3, 0]
+
+
+def test_the_preferred_one_is_not_forgotten(origin: Origin, edges: list[Server]) -> None:
+    """After some requests to others it is tried again, and kept if it answers."""
+    edges[0].misbehave("/list.json", Fault(status=503), times=1)
+
+    for _ in range(REST + 10):
+        origin.ask("list.json", limit=10)
+
+    first, *others = who_was_asked(edges)
+    assert (first, others) == (1 + 10, [REST, 0])
+
+
+def test_who_sent_wrong_bytes_is_asked_last(origin: Origin, edges: list[Server]) -> None:
+    """Who only breaks off is better than who lies, even if it was later; and who lied has lied."""
+    read(origin, BrokenPromiseError("the blob", "is wrong"))
+    assert who_was_asked(edges) == [1, 0, 0]
+    edges[1].misbehave("/blob", Fault(cut_after=2))
+    edges[2].misbehave("/blob", Fault(cut_after=2))
+
+    for _ in range(3):
+        read(origin)
+    assert who_was_asked(edges) == [0, 2, 1]
+
+    for server in edges:
+        server.misbehave("/blob", Fault(status=503))
+    read(origin)
+    who_was_asked(edges)
+    for server in edges:
+        server.behave()
+    assert read(origin) == b"12345"
+    assert who_was_asked(edges)[0] == 0
+
+
+def test_an_error_of_ones_own_is_nobodys_fault(origin: Origin, edges: list[Server]) -> None:
+    """A disk that is full says nothing about a server."""
+    with pytest.raises(OSError, match="full"):
+        read(origin, OSError("full"))
+
+    read(origin)
+    assert who_was_asked(edges) == [2, 0, 0]
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_what_one_url_lacks_another_may_have(origin: Origin, edges: list[Server], status: int) -> None:
+    """A file that the mirror names and that is not there: this URL may be behind the others."""
+    edges[0].misbehave("/", Fault(status=status))
+    edges[1].misbehave("/", Fault(status=503))
+
+    assert origin.fetch("list.json", limit=10).data == b"{}"
+    assert who_was_asked(edges) == [1, 1, 1]
+    assert read(origin) == b"12345"
+    assert who_was_asked(edges) == [0, 0, 1]
+
+
+def test_a_stream_is_looked_for_everywhere(origin: Origin, edges: list[Server]) -> None:
+    """It is opened where it is, and missing if it is nowhere."""
+    edges[0].misbehave("/blob", Fault(status=404))
+    edges[1].misbehave("/blob", Fault(status=404))
+
+    assert read(origin) == b"12345"
+    assert who_was_asked(edges) == [1, 1, 1]
+    edges[2].misbehave("/blob", Fault(status=404))
+    with pytest.raises(IncompleteMirrorError), origin.stream("blob", 0):
+        pass
+
+
+def test_a_stream_tells_where_else_it_could_come_from(origin: Origin) -> None:
+    """From how many other URLs."""
+    with origin.stream("blob", 0) as body:
+        assert body.others == 2
+
+
+def test_what_may_not_be_there_is_asked_for_once(origin: Origin, edges: list[Server]) -> None:
+    """That a file is missing which nobody promised is an answer, and held against nobody."""
+    for _ in range(2):
+        with pytest.raises(NotOnMirrorError):
+            origin.ask("nothing.json", limit=10)
+
+    assert who_was_asked(edges) == [2, 0, 0]

@@ -6,31 +6,41 @@
     assert server.requests[-1].range == "bytes=1000-"
 
 Every request is noted, with the bytes that were sent for it. As nginx does, it gives each file an ETag, answers 304 to
-who has it already, and compresses JSON that is not tiny for clients that accept it.
+who has it already, and compresses JSON that is not tiny for clients that accept it. Large files
+are read block by block.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import hashlib
+import io
+import os
 import re
 import socket
+import struct
 import threading
 import zlib
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _BLOCK = 64 * 1024
 _RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")
 _COMPRESSED_FROM = 512
 """The least bytes of JSON that are worth it."""
+_SMALL = 1024 * 1024
+"""The most bytes of a file that are read at once and hashed for its ETag, which else is made of time and size."""
+_RESET = struct.pack("ii", 1, 0)
+"""The SO_LINGER by which closing a connection resets it."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +49,39 @@ class Fault:
 
     Attributes:
         status: answer this, with the file's bytes only if it is 200 or 206.
+        folder: serve the files of this folder.
         body: send these bytes instead of the file's, never compressed, with the ETag of the file.
         headers: send these instead of the right ones; None leaves one out.
         encoding: name this content coding, and compress if it is gzip, whatever the client accepts.
         ignore_range: answer a Range with the whole file.
         flip: change the byte at this place of the file.
+        keep: have the file end after so many bytes.
+        extra: have these bytes follow the file's.
         cut_after: close the connection after so many bytes of the body.
+        reset_after: reset it then.
         hold_after: send no more after so many bytes of the body, until the client or the test ends.
         drip: send the body a byte at a time, so many seconds apart.
         drip_head: send a head without end like that.
         raw: send these bytes, head and all, and close the connection.
+        leave: listen no more after this answer, as `Server.refuse`.
     """
 
     status: int | None = None
+    folder: Path | None = None
     body: bytes | None = None
     headers: Mapping[str, str | None] = field(default_factory=dict)
     encoding: str | None = None
     ignore_range: bool = False
     flip: int | None = None
+    keep: int | None = None
+    extra: bytes = b""
     cut_after: int | None = None
+    reset_after: int | None = None
     hold_after: int | None = None
     drip: float | None = None
     drip_head: float | None = None
     raw: bytes | None = None
+    leave: bool = False
 
 
 PORTAL = Fault(status=200, body=b"<!DOCTYPE html><title>Sign in</title>", headers={"Content-Type": "text/html"})
@@ -100,19 +120,30 @@ class Request:
 class Server:
     """A running server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, listener: socket.socket) -> None:
         self.url = url
         self.requests: list[Request] = []
         self.ending = threading.Event()
+        self.refusing = False
+        self._listener, self._address = listener, listener.getsockname()
         self._faults: list[tuple[str, Fault, list[None]]] = []
 
     def misbehave(self, prefix: str, fault: Fault, times: int = 1_000_000) -> None:
         """Misbehave on the next requests for paths that begin with `prefix`; what is told first goes first."""
         self._faults.append((prefix, fault, [None] * times))
 
+    def refuse(self) -> None:
+        """Have nothing listen at this address until the server is told to behave."""
+        self.refusing = True
+        self._listener.shutdown(socket.SHUT_RDWR)
+
     def behave(self) -> None:
         """Do right from now on."""
         self._faults.clear()
+        if self.refusing:
+            with socket.create_server(self._address) as again:
+                os.dup2(again.fileno(), self._listener.fileno())
+            self.refusing = False
 
     def next_fault(self, path: str) -> Fault:
         """Take the fault for a request."""
@@ -128,9 +159,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(root: Path, *, compress: bool = True) -> Iterator[Server]:
-    """Serve the files below `root` on a free port of 127.0.0.1."""
-    web = _Web(root, compress=compress)
+def serving(root: Path, *, compress: bool = True, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve the files below `root` on a free port of 127.0.0.1, by https if there is a context for it."""
+    web = _Web(root, compress=compress, tls=tls)
     thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -143,12 +174,22 @@ def serving(root: Path, *, compress: bool = True) -> Iterator[Server]:
 class _Web(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, root: Path, *, compress: bool) -> None:
+    def __init__(self, root: Path, *, compress: bool, tls: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.root = root
         self.compress = compress
-        self.server = Server(f"http://127.0.0.1:{self.server_port}")
+        self.server = Server(f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}", self.socket)
+        self._tls = tls
+        self.socket.settimeout(0.1)  # whoever was announced may be gone, and nobody waits for the next one
         self._open: set[socket.socket] = set()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        if self.server.refusing:
+            self.server.ending.wait(0.001)  # what does not listen is always ready to say so
+        connection, address = super().get_request()
+        if self._tls:  # hands are shaken by the thread that serves the connection
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
@@ -196,34 +237,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, fault: Fault) -> Iterator[bytes]:
         """Send the head, then give the blocks of the body to send."""
+        if fault.leave:
+            self.close_connection = True
+            self.server.server.refuse()
         if fault.raw is not None:
             self.close_connection = True
             yield fault.raw
             return
-        file = self.server.root / unquote(self.path).lstrip("/")
-        stored = file.read_bytes() if file.is_file() else None
-        headers = self._plain_headers(stored)
-        whole = _lied(stored or b"", fault)
-        status, start = self._status(fault, whole, headers.get("ETag"))
-        body = whole[start:] if status in {200, 206} or fault.body is not None else b""
+        file = (fault.folder or self.server.root) / unquote(self.path).lstrip("/")
+        served = _Served(file if file.is_file() else None, fault)
+        headers = self._plain_headers(served.etag)
+        status, start = self._status(fault, served.size, headers.get("ETag"))
+        end = served.size if status in {200, 206} or fault.body is not None else start
         if status == 206:
-            headers["Content-Range"] = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
-        if coding := self._coding(status, body, fault):
-            body = gzip.compress(body, mtime=0) if coding == "gzip" else body
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{end}"
+        if coding := self._coding(status, end - start, fault):
+            packed = b"".join(served.blocks(start, end))
+            served, start = _Served(None, Fault(body=gzip.compress(packed, mtime=0) if coding == "gzip" else packed)), 0
+            end = served.size
             headers |= {"Content-Encoding": coding, "ETag": f"W/{headers.get('ETag')}"}
-        self._head(status, headers | {"Content-Length": str(len(body))}, fault)
-        yield from self._body(body, fault)
+        self._head(status, headers | {"Content-Length": str(end - start)}, fault)
+        yield from self._body(served, start, end, fault)
 
-    def _plain_headers(self, stored: bytes | None) -> dict[str, str | None]:
+    def _plain_headers(self, etag: str | None) -> dict[str, str | None]:
         is_json = self.path.endswith(".json")
         headers: dict[str, str | None] = {"Content-Type": "application/json" if is_json else "application/octet-stream"}
         if is_json:
             headers["Vary"] = "Accept-Encoding"
-        if stored is not None:
-            headers["ETag"] = f'"{hashlib.sha256(stored).hexdigest()[:24]}"'
+        if etag is not None:
+            headers["ETag"] = etag
         return headers
 
-    def _status(self, fault: Fault, whole: bytes, etag: str | None) -> tuple[int, int]:
+    def _status(self, fault: Fault, size: int, etag: str | None) -> tuple[int, int]:
         """Tell the status of the answer, and where in the file its body begins."""
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
         if fault.status is not None:
@@ -235,13 +280,13 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted is None or fault.ignore_range:
             return 200, 0
         start = int(wanted[1])
-        return (206, start) if start < len(whole) else (416, 0)
+        return (206, start) if start < size else (416, 0)
 
-    def _coding(self, status: int, body: bytes, fault: Fault) -> str | None:
+    def _coding(self, status: int, size: int, fault: Fault) -> str | None:
         """Name the content coding to use."""
         if fault.encoding is not None or fault.body is not None:
             return fault.encoding
-        worthy = self.path.endswith(".json") and status == 200 and len(body) >= _COMPRESSED_FROM
+        worthy = self.path.endswith(".json") and status == 200 and size >= _COMPRESSED_FROM
         accepted = "gzip" in self.headers.get("Accept-Encoding", "")
         return "gzip" if self.server.compress and worthy and accepted else None
 
@@ -258,33 +303,76 @@ class _Handler(BaseHTTPRequestHandler):
             if value is not None:
                 self.send_header(name, value)
         self.close_connection = self.close_connection or "Content-Length" in fault.headers
+        if fault.leave:
+            self.send_header("Connection", "close")
         self.end_headers()
 
-    def _body(self, body: bytes, fault: Fault) -> Iterator[bytes]:
+    def _body(self, served: _Served, start: int, end: int, fault: Fault) -> Iterator[bytes]:
         if fault.drip is not None:
-            yield from self._dripping(body, fault.drip)
+            yield from self._dripping(served, start, end, fault.drip)
             return
-        until = min(limit for limit in (fault.cut_after, fault.hold_after, len(body)) if limit is not None)
-        for position in range(0, until, _BLOCK):
-            yield body[position : min(position + _BLOCK, until)]
+        limits = (fault.cut_after, fault.reset_after, fault.hold_after, end - start)
+        until = start + min(limit for limit in limits if limit is not None)
+        yield from served.blocks(start, until)
         if fault.hold_after is not None:
             self.server.server.ending.wait()
-        self.close_connection = self.close_connection or until < len(body)
+        if fault.reset_after is not None:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            os.close(self.connection.detach())
+        self.close_connection = self.close_connection or until < end
 
     def _drip_head(self, pause: float) -> None:
         self.wfile.write(b"X-Slow: ")
         while not self.server.server.ending.wait(pause):
             self.wfile.write(b"z")
 
-    def _dripping(self, body: bytes, pause: float) -> Iterator[bytes]:
-        for position in range(len(body)):
+    def _dripping(self, served: _Served, start: int, end: int, pause: float) -> Iterator[bytes]:
+        for position in range(start, end):
             if self.server.server.ending.wait(pause):
                 return
-            yield body[position : position + 1]
+            yield from served.blocks(position, position + 1)
 
 
-def _lied(whole: bytes, fault: Fault) -> bytes:
-    """Return what is served as the file."""
-    if fault.flip is not None:
-        whole = whole[: fault.flip] + bytes([whole[fault.flip] ^ 1]) + whole[fault.flip + 1 :]
-    return whole if fault.body is None else fault.body
+class _Served:
+    """The bytes that are served as a file, as a fault has them; nothing if it is not there.
+
+    Attributes:
+        size: how many there are.
+        etag: that of the file as it should be served, None if it is not there.
+    """
+
+    def __init__(self, file: Path | None, fault: Fault) -> None:
+        self._fault = fault
+        small = file is None or file.stat().st_size <= _SMALL
+        # at once, because another process may put a new file in its place
+        stored = file.read_bytes() if file and small else b""
+        self.etag = _etag(file, stored) if file else None
+        in_memory = stored if fault.body is None else fault.body
+        self._open: Callable[[], IO[bytes]] = lambda: io.BytesIO(in_memory)
+        if file and not small and fault.body is None:
+            self._open = functools.partial(io.FileIO, file)
+        with self._open() as reader:
+            there_is = reader.seek(0, io.SEEK_END)
+        self._own = there_is if fault.keep is None else min(there_is, fault.keep)
+        self.size = self._own + len(fault.extra)
+
+    def blocks(self, start: int, end: int) -> Iterator[bytes]:
+        """Give the bytes from `start` to `end`, block by block."""
+        own = min(end, self._own)
+        with self._open() as reader:
+            reader.seek(start)
+            for at in range(start, own, _BLOCK):
+                yield self._lied(reader.read(min(_BLOCK, own - at)), at)
+        if end > self._own:
+            yield self._fault.extra[max(0, start - self._own) : end - self._own]
+
+    def _lied(self, block: bytes, at: int) -> bytes:
+        place = -1 if self._fault.flip is None else self._fault.flip - at
+        return block[:place] + bytes([block[place] ^ 1]) + block[place + 1 :] if 0 <= place < len(block) else block
+
+
+def _etag(file: Path, stored: bytes) -> str:
+    if stored:
+        return f'"{hashlib.sha256(stored).hexdigest()[:24]}"'
+    found = file.stat()
+    return f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
