@@ -7,10 +7,9 @@ stands in the state file, not here.
 from __future__ import annotations
 
 import difflib
-import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ ALLOWED = tuple(map(Path, ("/opt", "/srv", "/usr/local", "/var/lib")))
 
 @dataclass(frozen=True)
 class Network:
-    """How long servers are waited for, in seconds.
+    """How long servers are waited for, in seconds, and how much is taken from them.
 
     Attributes:
         connect_timeout: for a connection.
@@ -37,6 +36,7 @@ class Network:
         patience: what waiting may cost beyond what `minimum_rate` explains.
         minimum_rate: bytes a second, below which a server is left once patience is used up.
         deadline: for a small file as a whole, and for the head of a large one.
+        bandwidth: bytes of packages a second that are downloaded at most, 0 for no limit.
     """
 
     connect_timeout: float = 10
@@ -44,6 +44,35 @@ class Network:
     patience: float = 60
     minimum_rate: float = 256
     deadline: float = 300
+    bandwidth: int = 0
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How hooks are run; times in seconds.
+
+    Attributes:
+        timeout: how long a hook may take.
+        grace: how long one that is ended has for it, before it is killed.
+        reboot: the shell command that reboots this device.
+    """
+
+    timeout: float = 300
+    grace: float = 10
+    reboot: str = "systemctl reboot || reboot"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What may be unpacked from one package.
+
+    Attributes:
+        bytes: in all.
+        entries: files, folders and links.
+    """
+
+    bytes: int = 16 * 1024**3
+    entries: int = 200_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +98,7 @@ class Settings:
         work: folder for downloads, the lock, the last results, and what is known of the mirrors.
         allow: folders in which packages may be installed.
         remotes: the first one serves packages that name none.
+        timeouts: seconds that the hooks of a package may take, by its name.
     """
 
     file: Path
@@ -77,12 +107,24 @@ class Settings:
     allow: tuple[Path, ...]
     remotes: tuple[Remote, ...]
     network: Network = Network()
+    hooks: Hooks = Hooks()
+    folders: Folders = Folders()
+    timeouts: Mapping[str, float] = field(default_factory=dict)
 
     def remote(self, url: str) -> Remote | None:
         """Return the remote at `url`, the first one for ""; None if no remote is there."""
         if not url:
             return self.remotes[0]
         return next((remote for remote in self.remotes if url.rstrip("/") in remote.urls), None)
+
+    def remote_name(self, url: str) -> str:
+        """Return the name of the remote at `url`, or the URL if no remote is there."""
+        remote = self.remote(url)
+        return remote.name if remote else url
+
+    def hook_timeout(self, package: str) -> float:
+        """Return how many seconds a hook of a package may take."""
+        return self.timeouts.get(package, self.hooks.timeout)
 
     def trust(self, remote: Remote) -> Path:
         """Return the folder of what is known of a remote."""
@@ -110,15 +152,10 @@ def load(file: Path) -> Settings:
         tuple(base / folder for folder in given.get("allow", ALLOWED)),
         tuple(replace(remote, root=base / remote.root) for remote in given["remotes"]),
         Network(**given.get("network", {})),
+        Hooks(**given.get("hooks", {})),
+        Folders(**given.get("folders", {})),
+        {name: table["hook_timeout"] for name, table in given.get("packages", {}).items() if table},
     )
-
-
-def sample(urls: tuple[str, ...], allow: tuple[Path, ...]) -> str:
-    """Write the otadevice.toml of a new device, with every key."""
-    # strings of JSON without escapes other than \\ \" \n \t \u are strings of TOML
-    shown = {"urls": list(urls), "allow": [str(folder) for folder in allow]}
-    text = {key: json.dumps(value, ensure_ascii=False) for key, value in shown.items()}
-    return _SAMPLE.format(**text, state=STATE, work=WORK, root=ROOT, network=Network())
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -167,6 +204,34 @@ def _seconds(where: str, value: Any) -> float:
     return value
 
 
+def _bytes(where: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1e15:
+        raise ValueError(f"{where}: must be a whole number of bytes, 0 for no limit, not {value!r}")
+    return value
+
+
+def _network(where: str, value: Any) -> dict[str, Any]:
+    return _table(where, value, {**dict.fromkeys(vars(Network()), _seconds), "bandwidth": _bytes})
+
+
+def _count(where: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{where}: must be a whole number above 0, not {value!r}")
+    return value
+
+
+def _command(where: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError(f'{where}: must be a shell command such as "reboot", not {value!r}')
+    return value
+
+
+def _packages(where: str, value: Any) -> dict[str, dict[str, float]]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{where}: must be a table, with one such as [{where}.app] for each package")
+    return {name: _table(f"{where}.{name}", table, {"hook_timeout": _seconds}) for name, table in value.items()}
+
+
 def _remotes(where: str, value: Any) -> tuple[Remote, ...]:
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{where}: must name at least one mirror: add [remotes.main] with urls and root")
@@ -207,32 +272,8 @@ _READERS: dict[str, _Reader] = {
     "work": _path,
     "allow": _paths,
     "remotes": _remotes,
-    "network": lambda where, value: _table(where, value, dict.fromkeys(vars(Network()), _seconds)),
+    "hooks": lambda where, value: _table(where, value, {"timeout": _seconds, "grace": _seconds, "reboot": _command}),
+    "folders": lambda where, value: _table(where, value, {"bytes": _count, "entries": _count}),
+    "packages": _packages,
+    "network": _network,
 }
-
-_SAMPLE = """\
-# Settings of otadevice. Relative paths are relative to this file.
-
-# what is installed and what is wanted: yours to edit
-state = "{state}"
-# downloads, the lock, the last results, and what is known of the mirrors
-work = "{work}"
-# packages may be installed in these folders and nowhere else
-allow = {allow}
-
-# The mirrors. Several URLs of one mirror are tried in their order.
-[remotes.main]
-urls = {urls}
-# the root in which all trust begins: nothing is believed that does not lead back to it
-root = "{root}"
-
-# How long servers are waited for, in seconds.
-[network]
-connect_timeout = {network.connect_timeout}
-read_timeout = {network.read_timeout}
-# what waiting may cost beyond what minimum_rate, in bytes a second, explains
-patience = {network.patience}
-minimum_rate = {network.minimum_rate}
-# for a small file as a whole
-deadline = {network.deadline}
-"""

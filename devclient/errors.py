@@ -85,6 +85,10 @@ class NetworkError(DeviceError):
         self.retry_after = retry_after
 
 
+class SlowMirrorError(NetworkError):
+    """The mirror sent so little in so much time that it was left."""
+
+
 class MirrorRefusesError(DeviceError):
     """The server answers, but will not give what was asked for.
 
@@ -135,6 +139,20 @@ class UnsupportedError(DeviceError):
         self.features = features
 
 
+class ArchiveError(DeviceError):
+    """The package of a folder cannot be unpacked; nothing of it was put in place.
+
+    Attributes:
+        problem: what is wrong, with the member of the archive that it is about.
+    """
+
+    code = "archive"
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(f"{what}: {problem}; nothing was changed. Tell the package's publisher")
+        self.problem = problem
+
+
 class PlaceError(DeviceError):
     """A package cannot go where it should go on this device.
 
@@ -171,3 +189,54 @@ class ProvisionError(DeviceError):
     """A device or a package cannot be set up as asked."""
 
     code = "provision"
+
+
+class JournalError(DeviceError):
+    """The journal cannot be used as it is.
+
+    Attributes:
+        damaged: whether nothing can be read in it.
+    """
+
+    code = "journal"
+
+    def __init__(self, path: Path, problem: str, *, damaged: bool = False) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.damaged = damaged
+
+
+class WaitingError(DeviceError):
+    """An update was interrupted too often, and is left alone for a while.
+
+    Attributes:
+        until: when it is tried again, as UTC text.
+    """
+
+    code = "interrupted"
+    exit_code = 75
+
+    def __init__(self, what: str, times: int, until: str) -> None:
+        super().__init__(
+            f"{what}: this device was cut off {times} times while it was being installed, so it waits until {until}; "
+            "`otadevice clear-bad` ends the wait"
+        )
+        self.until = until
+
+
+class RebootError(DeviceError):
+    """An update waits for a reboot of this device, and goes on after it."""
+
+    code = "reboot"
+    exit_code = 75
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} waits for this device to be rebooted, and goes on after that")
+
+
+class UndoError(DeviceError):
+    """The last update cannot be undone."""
+
+    code = "undo"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the last update cannot be undone: {problem}; nothing was changed")

@@ -1,4 +1,4 @@
-"""Where a package may go on this device.
+"""Where a package may go on this device, and what is kept beside it.
 
 Links are followed first and judged by where they lead. Nothing is made here.
 """
@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devclient.errors import PlaceError
+from devclient.plan import Found
 from mirror import rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def resolve(local: str, allow: Sequence[Path]) -> Path:
-    """Return the file that `local` is in the end, whether it exists or not.
+def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
+    """Return the file, or the link to a folder, that `local` is in the end, whether it exists or not.
+
+    Args:
+        local: the place as its owner calls it.
+        allow: the folders in which packages may be installed.
+        link: for a folder, what our own link at its place says: that one is not followed.
 
     Raises:
-        PlaceError: it is not inside one of the folders `allow`, or no ordinary file can be there.
+        PlaceError: it is not inside one of the folders `allow`, or a circle of links.
     """
     if not local:
         raise PlaceError(local, "nobody says where the package goes: set `local` in the state file")
     if fault := rules.local(local):
         raise PlaceError(local, " ".join(fault))
-    path = Path(os.path.realpath(local))
+    path = _in_the_end(Path(local), link)
     folders = [Path(os.path.realpath(folder)) for folder in allow]
     if not any(folder in path.parents for folder in folders):
         leads = "" if path == Path(local) else f" leads to {path}, which"
@@ -35,8 +41,58 @@ def resolve(local: str, allow: Sequence[Path]) -> Path:
         raise PlaceError(
             local, f"{leads} is in none of the allowed folders ({shown}): see `allow` in otadevice.toml".strip()
         )
-    if path.is_symlink():
-        raise PlaceError(local, "is a link that leads in a circle: remove it")
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        raise PlaceError(local, "is there already and is not an ordinary file: move it away")
     return path
+
+
+def found(local: str, target: Path, link: str, *, adopt: bool = False) -> Found:
+    """Tell what lies at a package's place.
+
+    Args:
+        local: the place as its owner calls it.
+        target: where that is in the end.
+        link: what our own link there says.
+        adopt: whether its owner lets a folder of theirs be replaced.
+
+    Raises:
+        PlaceError: it is in the way.
+    """
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        return Found.NOTHING
+    if stat.S_ISLNK(mode) and os.fspath(target.readlink()) == link:
+        return Found.LINK
+    if stat.S_ISLNK(mode):
+        raise PlaceError(local, "is a link that leads in a circle: remove it")
+    if not local.endswith("/"):
+        if stat.S_ISREG(mode):
+            return Found.FILE
+        raise PlaceError(local, "is there already and is not an ordinary file: move it away")
+    if not stat.S_ISDIR(mode):
+        raise PlaceError(local, "is there already and is not a folder: move it away")
+    if not adopt:
+        raise PlaceError(
+            local, "is a folder that otadevice did not make: move it away, or allow its replacement by `add --adopt`"
+        )
+    return Found.FOLDER
+
+
+def new(target: Path) -> Path:
+    """Tell where what is to be at `target` is made ready."""
+    return target.with_name(f".{target.name}.ota-new")
+
+
+def old(target: Path) -> Path:
+    """Tell where what was at `target` is during an update."""
+    return target.with_name(f".{target.name}.ota-old")
+
+
+def previous(target: Path) -> Path:
+    """Tell where what was at `target` before the last committed update is kept."""
+    return target.with_name(f".{target.name}.previous")
+
+
+def _in_the_end(path: Path, link: str) -> Path:
+    if link and path.is_symlink() and os.fspath(path.readlink()) == link:
+        return Path(os.path.realpath(path.parent), path.name)
+    return Path(os.path.realpath(path))

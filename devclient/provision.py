@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import config, place, state
+from devclient import config, place, sample, state
 from devclient.check import check
-from devclient.errors import PlaceError, ProvisionError, UnsupportedError
-from devclient.state import Package
+from devclient.errors import PlaceError, ProvisionError
+from devclient.state import OURS, Package
 from devclient.trust import pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from devclient.check import Mirror
     from devclient.config import Settings
+    from devclient.device import Device
     from mirror.files import Files
 
 
@@ -39,37 +39,67 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     _make_state(file.parent / config.STATE, device, files)
     files.replace(file.parent / config.ROOT, trusted)
     # last, because its presence says that the device is set up
-    files.replace(file, config.sample(urls, allow).encode())
+    files.replace(file, sample.write(urls, allow).encode())
     return config.load(file)
 
 
-def add(name: str, branch: str, local: str, settings: Settings, mirror: Callable[[], Mirror], files: Files) -> Package:
+def add(name: str, branch: str, local: str, device: Device, *, adopt: bool = False) -> Package:
     """Write into the state file that a package is wanted; again without effect.
 
     Args:
         name: the package.
         branch: the branch to follow.
-        local: where to install it; "" for what its publisher proposes, for which `mirror` is asked.
-        settings: where the state file is, and what is allowed.
-        mirror: gives the mirror; not called if there is no need.
-        files: how to write.
+        local: where to install it; "" for what its publisher proposes, for which the mirror is asked.
+        device: which device.
+        adopt: whether a folder that is there may be replaced.
 
     Raises:
         ProvisionError: it is there in another way, or nobody says where it goes.
         PlaceError: it may not go there.
     """
+    settings = device.settings
     current = state.load(settings.state)
     if present := current.package(name):
         return _same(present, branch, local, settings)
-    local = local or _proposed(name, branch, mirror())
-    if local.endswith("/"):
-        raise UnsupportedError(name, (f"a folder to be unpacked into ({local})",))
-    if other := next((each for each in current.packages if each.local == local), None):
+    wanted = Package({"package": name, "branch": branch})
+    local = local or _proposed(wanted, device.mirror(""))
+    if other := next((each for each in current.packages if each.local.rstrip("/") == local.rstrip("/")), None):
         raise PlaceError(local, f"is where {other.name} goes; give another --local")
-    place.resolve(local, settings.allow)
-    wanted = Package({"package": name, "branch": branch, "local": local})
-    state.save(current.including(wanted), settings.state, files)
+    link = device.sets.link(name)
+    target = place.resolve(local, settings.allow, link if local.endswith("/") else "")
+    place.found(local, target, link, adopt=adopt)
+    ours = {OURS: {"adopt": True}} if adopt else {}
+    wanted = Package({**wanted.fields, "local": local, **ours})
+    state.save(current.including(wanted), settings.state, device.files)
     return wanted
+
+
+def pin(name: str, versions: str, device: Device) -> Package:
+    """Keep a package in a range of versions, "" for in none any more; returns its entry.
+
+    Raises:
+        ProvisionError: it is not in the state file.
+    """
+    package = wanted(name, device.settings)
+    ours = {key: value for key, value in package.fields.get(OURS, {}).items() if key != "pin"}
+    ours |= {"pin": versions} if versions else {}
+    fields = {key: value for key, value in package.fields.items() if key != OURS}
+    pinned = Package({**fields, **({OURS: ours} if ours else {})})
+    file = device.settings.state
+    state.save(state.load(file).including(pinned), file, device.files)
+    return pinned
+
+
+def wanted(name: str, settings: Settings) -> Package:
+    """Return the entry of a package.
+
+    Raises:
+        ProvisionError: there is none.
+    """
+    package = state.load(settings.state).package(name)
+    if package is None:
+        raise ProvisionError(f"{name} is not in {settings.state}; `otadevice add` adds it")
+    return package
 
 
 def _make_state(file: Path, device: str, files: Files) -> None:
@@ -88,8 +118,9 @@ def _same(present: Package, branch: str, local: str, settings: Settings) -> Pack
     return present
 
 
-def _proposed(name: str, branch: str, mirror: Mirror) -> str:
-    finding = check(name, branch, "", mirror)
+def _proposed(wanted: Package, mirror: Mirror) -> str:
+    name, branch = wanted.name, wanted.branch
+    finding = check(wanted, (wanted,), mirror)
     if finding.offer is None:
         raise ProvisionError(f"{name} on {branch}: {finding.why}; say with --local where it goes")
     if not finding.offer.content.local:

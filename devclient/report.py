@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from devclient import trust_errors
+from devclient import trust_errors, update
 from devclient.check import yanked_in_words
+from devclient.errors import JournalError
+from devclient.states import State
 from mirror.errors import OTAError
 from mirror.trust import time
 
@@ -17,50 +19,94 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from devclient.config import Settings
+    from devclient.device import Device
+    from devclient.poll import Prospect
     from devclient.results import Result
     from devclient.state import Package
     from devclient.trust.standing import Standing
-    from devclient.update import Plan
 
+_SHOWN = 20
+"""Lines of a hook's output that people are shown; `--json` has all that was kept."""
 Failure = tuple[str, str, str]
 """What went wrong with a package: its remote as the state file has it, the code of the error, and its message."""
 
 
-def of_plan(plan: Plan) -> dict[str, Any]:
+def of_prospect(prospect: Prospect) -> dict[str, Any]:
     """Tell what a mirror offers of one package, and what is in the way."""
-    finding = plan.finding
+    finding, plan = prospect.finding, prospect.plan
     offer = finding.offer if finding else None
     return {
-        "package": plan.package.name,
-        "branch": plan.package.branch,
-        "installed": plan.package.version,
+        "package": prospect.package.name,
+        "branch": prospect.package.branch,
+        "installed": prospect.package.version,
         "offered": offer.content.version if offer else "",
         "size": offer.size if offer else None,
-        "target": str(plan.step.target) if plan.step else "",
+        "with": [str(each) for each in finding.changes if each is not offer] if finding else [],
+        "target": next((step.target for step in plan.steps if step.package == prospect.package.name), "")
+        if plan
+        else "",
         "why": finding.why if finding else "",
         "skipped": [{"version": each.version, "why": each.why} for each in finding.skipped] if finding else [],
         "yanked": finding.yanked if finding else None,
-        "error": str(plan.error or ""),
+        "error": str(prospect.error or ""),
     }
 
 
-def of_package(package: Package, last: Result | None) -> dict[str, Any]:
-    """Tell what is installed and wanted of one package, and what the last update came to."""
+def of_package(package: Package, last: Result | None, bad: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Tell what is installed and wanted of one package, what the last update came to, and what failed here."""
     return {
         "package": package.name,
         "branch": package.branch,
         "installed": package.version,
         "local": package.local,
+        "pin": package.pin,
+        "auto": package.auto,
+        "bad": [mark for mark in bad if mark["package"] == package.name],
         "yanked": last.yank_of(package.version) if last else None,
         "last": last.fields() if last else None,
     }
 
 
-def obstacles(plans: Iterable[Plan]) -> list[Failure]:
-    """Tell what is in the way of plans."""
+def pending(device: Device) -> str:
+    """Say what waits for `otadevice recover` or for a reboot, "" if nothing does."""
+    try:
+        record = update.open_journal(device).record
+    except JournalError as error:
+        return str(error)
+    if record.state is State.IDLE:
+        return ""
+    if record.reboot == device.boot:
+        return "an update waits for this device to be rebooted"
+    return f"an update was cut off in {record.state}, or is at work; `otadevice recover` brings it to its end"
+
+
+def undoing(device: Device) -> list[dict[str, str]]:
+    """Tell what `otadevice rollback` would undo."""
+    last = device.plans.last
+    steps = last.steps if last else ()
     return [
-        (plan.package.remote, plan.error.code, str(plan.error)) for plan in plans if isinstance(plan.error, OTAError)
+        {
+            "package": step.package,
+            "from": step.after.version if step.after else "",
+            "to": step.before.version if step.before else "",
+        }
+        for step in steps
     ]
+
+
+def remarks(further: Mapping[str, Any]) -> list[str]:
+    """Show what `pending` and `undoing` told, a line each."""
+    lines = [further["pending"]] if further.get("pending") else []
+    if undo := further.get("rollback"):
+        steps = (f"{step['package']} {step['from']} to {step['to'] or 'nothing'}" for step in undo)
+        lines.append(f"rollback would take {', '.join(steps)}")
+    return lines
+
+
+def obstacles(prospects: Iterable[Prospect]) -> list[Failure]:
+    """Tell what is in the way of packages."""
+    failed = [(each.package.remote, each.error) for each in prospects if isinstance(each.error, OTAError)]
+    return [(remote, error.code, str(error)) for remote, error in failed]
 
 
 def failures(packages: Iterable[Package], last: Mapping[str, Result]) -> list[Failure]:
@@ -106,8 +152,15 @@ def packages(rows: Sequence[Mapping[str, Any]], width: int) -> str:
 
 def outcome(result: Result) -> str:
     """Say in one line what came of an update."""
-    what = _change(result.version, result.to) if result.to else result.message
-    return f"{result.package} ({result.branch}): {what}"
+    return f"{result.package} ({result.branch}): {_what_came(result.fields())}"
+
+
+def _what_came(result: Mapping[str, Any]) -> str:
+    if result["to"]:
+        return _change(result["version"], result["to"])
+    if result["outcome"] in {"postponed", "rolled back", "removed"}:
+        return f"{result['outcome']}: {result['message']}" if result["message"] else str(result["outcome"])
+    return str(result["message"] or result["outcome"])
 
 
 def _of_standing(standing: Standing | None) -> dict[str, Any]:
@@ -133,7 +186,8 @@ def _notes(row: Mapping[str, Any]) -> Iterator[str]:
     if row["error"]:
         yield row["error"]
     elif row["target"]:
-        yield f"{row['size']} bytes, goes to {row['target']}"
+        along = f", together with {', '.join(row['with'])}" if row["with"] else ""
+        yield f"{row['size']} bytes, goes to {row['target']}{along}"
     elif row["why"]:
         yield row["why"]
     # where nothing is offered, `why` speaks of the first of them
@@ -144,16 +198,24 @@ def _notes(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _story(row: Mapping[str, Any]) -> str:
+    return "\n".join(_lines(row))
+
+
+def _lines(row: Mapping[str, Any]) -> Iterator[str]:
     last = row["last"]
     if last is None:
-        return "none yet"
-    what = _change(last["version"], last["to"]) if last["to"] else last["outcome"]
-    lines = [f"{last['at']} {what}"]
-    if last["outcome"] == "failed":
-        lines.append(last["message"])
+        yield "none yet"
+    else:
+        yield f"{last['at']} {_change(last['version'], last['to']) if last['to'] else last['outcome']}"
+        if last["message"] and not last["to"]:
+            yield last["message"]
+        yield from last["complaints"]
+        yield from (f"  | {line}" for line in last["output"].splitlines()[-_SHOWN:])
+    if row["pin"]:
+        yield f"pinned to {row['pin']}"
+    yield from (f"{mark['version']} is not taken again: {mark['reason']}" for mark in row["bad"])
     if row["yanked"] is not None:
-        lines.append(f"{row['installed']} {yanked_in_words(row['yanked'])}")
-    return "\n".join(lines)
+        yield f"{row['installed']} {yanked_in_words(row['yanked'])}"
 
 
 def _change(version: str, to: str) -> str:

@@ -7,6 +7,7 @@ person can go on editing it. Each entry is the content.json of what is installed
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from devclient.errors import StateError
 from mirror import rules
+from mirror.content import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,9 +59,52 @@ class Package:
         """The URL of the mirror that it comes from, "" for the first one of the settings."""
         return str(self.fields.get("remote", ""))
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether its owner wants it unpacked into a folder."""
+        return self.local.endswith("/")
+
+    @property
+    def content(self) -> str:
+        """The hash of the content.json of what is installed, "" if that is not known."""
+        return str(self._ours.get("content", ""))
+
+    @property
+    def pin(self) -> str:
+        """The version range that its owner keeps it in, "" for none."""
+        return str(self._ours.get("pin", ""))
+
+    @property
+    def auto(self) -> bool:
+        """Whether it is here only because another package depends on it."""
+        return self._ours.get("auto") is True
+
+    @property
+    def adopt(self) -> bool:
+        """Whether a folder of its owner's, in its place, may be replaced."""
+        return self._ours.get("adopt") is True
+
+    @property
+    def dependencies(self) -> Mapping[str, str]:
+        """What the installed release depends on: version ranges by package."""
+        found = self.fields.get("dependencies", {}) if self.version else {}
+        return {str(name): str(versions) for name, versions in found.items()} if isinstance(found, dict) else {}
+
+    @property
+    def _ours(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.fields.get(OURS, {})
+        return found
+
+    def wanted(self) -> Package:
+        """Return the entry as it is while nothing is installed: the owner's own keys, and what otadevice keeps."""
+        ours = {key: value for key, value in self._ours.items() if key != "content"}
+        kept = {key: self.fields[key] for key in ("package", "branch", "local", "remote") if self.fields.get(key)}
+        own = {key: value for key, value in self.fields.items() if key not in {*KEYS, OURS}}
+        return Package({**kept, **own, **({OURS: ours} if ours else {})})
+
     def installed(self, content: Content, local: str) -> Package:
         """Return the entry once `content` is installed at `local`; the owner's own keys stay."""
-        ours = {**self.fields.get(OURS, {}), "content": content.digest}
+        ours = {key: value for key, value in self._ours.items() if key != "adopt"} | {"content": content.digest}
         fields = {**content.fields(), "local": local, "remote": self.remote}
         own = {key: value for key, value in self.fields.items() if key not in {*fields, OURS}}
         return Package({**fields, **own, OURS: ours})
@@ -90,11 +135,21 @@ class State:
         """Return the entry of a package, None if there is none."""
         return next((package for package in self.packages if package.name == name), None)
 
+    def without(self, name: str) -> State:
+        """Return the state without a package."""
+        return State({**self.fields, "package": [dict(each.fields) for each in self.packages if each.name != name]})
+
     def including(self, package: Package) -> State:
         """Return the state with `package` in the place of its former entry, or at the end."""
         entries = {entry.name: entry for entry in self.packages}
         entries[package.name] = package
         return State({**self.fields, "package": [dict(entry.fields) for entry in entries.values()]})
+
+
+def fingerprint(package: Package | None) -> str:
+    """Return a hash by which a changed entry is known, "" for none."""
+    text = json.dumps(dict(package.fields), sort_keys=True) if package else ""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def new(device: str) -> State:
@@ -132,7 +187,12 @@ def save(state: State, file: Path, files: Files) -> None:
     """Write the state file, durably and whole or not at all; a link to it stays a link."""
     file = file.resolve()
     mode = file.stat().st_mode & 0o7777 if file.exists() else 0o644
-    files.replace(file, _encode(state.fields), mode=mode)
+    files.replace(file, encode(state), mode=mode)
+
+
+def encode(state: State) -> bytes:
+    """Return the bytes of the state file."""
+    return _encode(state.fields)
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:
@@ -170,8 +230,10 @@ def _check_entry(where: str, entry: Any) -> None:
     for key in ("package", "branch"):
         if not entry.get(key):
             raise ValueError(f"{where}.{key}: is missing")
-    if not isinstance(entry.get(OURS, {}), dict):
-        raise TypeError(f"{where}.{OURS}: must be an object, not {_shown(entry[OURS])}")
+    ours = entry.get(OURS, {})
+    if not isinstance(ours, dict):
+        raise TypeError(f"{where}.{OURS}: must be an object, not {_shown(ours)}")
+    _text(f"{where}.{OURS}.", ours, "pin", rules.version_range)
 
 
 def _check_unique(key: str, entries: list[dict[str, Any]]) -> None:

@@ -1,194 +1,295 @@
-"""One update: check, download, install, state file (contract, section 6).
+"""One update, from a plan to its end, whatever happens on the way (contract, section 6).
 
-The only place where the stages meet. A package that fails stops no other and leaves everything as it was.
-The state file is written last: after a cut before that, the next run finds the new file in its place,
-leaves it alone and writes what is true.
+`carry_out` begins one, `recover` goes on where a cut left one. Both do in each state what `states.TABLE` says, and end
+in IDLE with the new set or the old one. What is relied upon is durable before: first the plan, then the journal, then
+what the journal says is being done.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
-from devclient import check, download, install, place, results, room, state, unsupported
-from devclient.errors import StateChangedError
-from devclient.results import Result
+from devclient import clean, commit, download, hooks, journal, prepare, room, state, states, switch
+from devclient.archive import Limits, measure
+from devclient.check import Offer
+from devclient.errors import JournalError, RebootError, StateChangedError
+from devclient.journal import Journal
+from devclient.outcome import Done
+from devclient.plan import Kind
+from devclient.running import Running, in_words
+from devclient.scripts import ROLLED_BACK, UPDATED, Scripts
+from devclient.states import State
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from devclient.check import Finding, Offer
-    from devclient.config import Settings
-    from devclient.state import Package
-    from mirror.files import Files
+    from devclient.device import Device
+    from devclient.hooks import Ending
+    from devclient.journal import Cause
+    from devclient.plan import Plan, Step
+    from mirror.content import Content
 
 _log = logging.getLogger(__name__)
 
-
-class Mirror(check.Mirror, download.Blobs, Protocol):
-    """All that an update asks a mirror for."""
-
-    def tidy(self) -> None:
-        """Forget what was kept and not asked for in this run."""
+NOT_NOW = 75
+"""Exit code of a BeforeUpdate that wants to be asked again at the next poll."""
+REBOOT = 76
+"""Exit code of an AfterUpdate that wants the device to be rebooted, and then to be run again."""
 
 
-@dataclass(frozen=True)
-class Device:
-    """What an update works with.
+def carry_out(planned: Plan, contents: Iterable[Content], device: Device) -> Done:
+    """Take the device from the old set to the new one, or leave it at the old one.
 
-    Attributes:
-        mirror: gives the mirror at a URL, for "" the usual one.
-        free: tells the free bytes of a folder's file system.
-        progress: is told of an offer how many of its bytes are here.
-        now: tells the time, in UTC.
+    Args:
+        planned: what is to be done.
+        contents: verified ones that the plan names and the device may not have yet.
+        device: which device.
+
+    Raises:
+        DeviceError: it was given up before anything was switched; what was downloaded stays.
+        RebootError: it goes on after a reboot.
+        OSError: it was given up likewise, or the disk failed later and `recover` has to go on.
     """
-
-    settings: Settings
-    files: Files
-    mirror: Callable[[str], Mirror]
-    free: Callable[[Path], int]
-    progress: Callable[[Offer, int], None]
-    now: Callable[[], datetime]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One package on its way to an offer.
-
-    Attributes:
-        local: the place as its owner calls it.
-        target: the file that this is in the end.
-    """
-
-    package: Package
-    offer: Offer
-    local: str
-    target: Path
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an update would do about one package.
-
-    Attributes:
-        finding: what the check found; None if it failed.
-        step: what can be done; None if nothing is offered, or something is in the way.
-        error: what is in the way.
-    """
-
-    package: Package
-    finding: Finding | None = None
-    step: Step | None = None
-    error: OTAError | OSError | None = None
-
-
-def plan(device: Device) -> list[Plan]:
-    """Ask the mirrors about every package; nothing is changed."""
-    return [_plan(package, device) for package in state.load(device.settings.state).packages]
-
-
-def run(device: Device) -> list[Result]:
-    """Update every package, one after the other, and keep what came of it for `status`."""
-    plans = plan(device)
-    _tidy(plans, device)
-    last = results.load(results_file(device.settings))
-    done = [_carry_out(each, last.get(each.package.name), device) for each in plans]
-    results.save(done, results_file(device.settings), device.files)
-    return done
-
-
-def results_file(settings: Settings) -> Path:
-    """Tell where the results of the last update are kept."""
-    return settings.work / "results.json"
-
-
-def _plan(package: Package, device: Device) -> Plan:
-    finding = None
+    update = Update(planned, open_journal(device), device)
+    update.offer(contents)
     try:
-        finding = check.check(package.name, package.branch, package.version, device.mirror(package.remote))
-        step = _step(package, finding.offer, device) if finding.offer else None
-    except (OTAError, OSError) as error:
-        return Plan(package, finding, error=error)
-    return Plan(package, finding, step)
+        update.download()
+        update.prepare()
+    except (OTAError, OSError):
+        update.give_up()
+        raise
+    return update.settle()
 
 
-def _step(package: Package, offer: Offer, device: Device) -> Step:
-    # what the owner says wins; what the publisher says holds for an entry that was written without it
-    local = package.local or offer.content.local
-    unsupported.refuse(offer, local)
-    return Step(package, offer, local, place.resolve(local, device.settings.allow))
+def recover(device: Device) -> Done | None:
+    """Bring to its end what was cut off, without a network; None if nothing was, or nothing had been switched.
+
+    Raises:
+        JournalError: what is written cannot be read.
+        RebootError: it still waits for a reboot.
+        OSError: the disk failed again.
+    """
+    written = open_journal(device)
+    record = written.record
+    clean.leftovers(device)
+    if record.state is State.IDLE:
+        device.plans.forget()
+        return None
+    planned = device.plans.load(record.plan)
+    if planned is None:
+        raise JournalError(device.work, f"the journal says {record.state}, and the plan that it names is not there")
+    _log.info("the update to %s was cut off in %s", planned, record.state)
+    return Update(planned, written, device).take_up()
 
 
-def _update(step: Step, device: Device) -> None:
-    """Bring one package to its offer."""
-    offer, target, files = step.offer, step.target, device.files
-    if not install.holds(target, offer.content.sha256):
-        room.check(_needs(step, device), device.free)
-        source = device.mirror(step.package.remote)
-        progress = functools.partial(device.progress, offer)
-        blob = download.download(offer, source, _parts(device), files, progress)
-        _give_up_if_changed(step.package, device)
-        install.install(blob, target, files)
-        files.remove(blob.path)
-    _commit(step, device)
+def open_journal(device: Device) -> Journal:
+    """Open the journal of a device."""
+    return Journal(device.work / "journal", device.files)
 
 
-def _needs(step: Step, device: Device) -> list[tuple[Path, int]]:
-    """Tell which folders grow by how much: the rest of the blob, its copy, the previous file's copy."""
-    offer, target = step.offer, step.target
-    missing = max(0, offer.size - download.at_hand(offer.content.sha256, _parts(device)))
-    replaced = target.stat().st_size if target.exists() else 0
-    return [(_parts(device), missing), (target.parent, offer.size + replaced)]
+class Update:
+    """An update at work; its methods are called in the order in which they stand here."""
 
+    def __init__(self, planned: Plan, written: Journal, device: Device) -> None:
+        self._plan, self._journal, self._device = planned, written, device
+        self._files, self._sets, self._contents = device.files, device.sets, device.contents
+        self._scripts = Scripts(planned, device.contents, device.parts)
+        self._hooks = Running(written, device.runner)
 
-def _give_up_if_changed(package: Package, device: Device) -> None:
-    file = device.settings.state
-    if state.load(file).package(package.name) != package:
-        raise StateChangedError(file, package.name)
+    # nothing is switched yet, and it may be given up
 
+    def offer(self, contents: Iterable[Content]) -> None:
+        """Write down what is to be done."""
+        for content in contents:
+            self._contents.keep(content)
+        self._device.marks.prepare()
+        self._journal.start(self._device.plans.write(self._plan))
+        _log.info("update to %s begins", self._plan)
 
-def _commit(step: Step, device: Device) -> None:
-    """Write what is installed into the state file as it is by now, package by package."""
-    file, content = device.settings.state, step.offer.content
-    current = state.load(file)
-    entry = current.package(step.package.name) or step.package
-    state.save(current.including(entry.installed(content, step.local)), file, device.files)
-    _log.info("%s of %s is now at %s", step.offer, content.branch, step.local)
+    def download(self) -> None:
+        """Bring all blobs here."""
+        wanted = [step for step in self._plan.steps if self._wants_blob(step)]
+        room.check([need for step in wanted for need in self._needs(step)], self._device.free)
+        for step in wanted:
+            offer, source = self._offer_of(step), self._device.mirror(step.remote)
+            progress = functools.partial(self._device.progress, offer)
+            download.download(offer, source, self._device.parts, self._files, progress)
+        self._journal.enter(State.DOWNLOADED)
 
+    def prepare(self) -> None:
+        """Lay everything new beside everything old."""
+        folders = self._device.settings.folders
+        limits = Limits(folders.bytes, folders.entries)
+        if self._plan.kind is Kind.UPDATE:
+            unpacked = [(step, step.after) for step in self._plan.steps if step.is_folder and step.after]
+            sizes = [measure(self._device.parts / after.sha256, str(step), limits).on_disk for step, after in unpacked]
+            room.check([(self._device.work, size) for size in sizes], self._device.free)
+        prepare.prepare(self._plan, self._device.parts, self._sets, limits, self._files)
+        commit.prepare(self._plan, self._device.settings.state, self._contents, self._files)
+        self._see_that_nothing_changed()
+        self._journal.enter(State.PREPARED)
 
-def _carry_out(plan: Plan, last: Result | None, device: Device) -> Result:
-    package = plan.package
-    # what was known before holds for a mirror that cannot be asked now
-    known = last.yank_of(package.version) if last else None
-    yanked = plan.finding.yanked if plan.finding else known
-    at = f"{device.now():%Y-%m-%dT%H:%M:%SZ}"
-    result = Result(package.name, package.branch, "nothing newer", package.version, at=at, yanked=yanked)
-    try:
-        if plan.error:
-            raise plan.error
-        if plan.step:
-            _update(plan.step, device)
-    except (OTAError, OSError) as error:
-        code, exit_code = (error.code, error.exit_code) if isinstance(error, OTAError) else ("system", 1)
-        return replace(result, outcome="failed", message=str(error), code=code, exit_code=exit_code)
-    if plan.step:
-        return replace(result, outcome="updated", to=plan.step.offer.content.version, yanked=None)
-    return replace(result, message=plan.finding.why if plan.finding else "")
+    def give_up(self) -> None:
+        """Forget what was laid out; what was downloaded stays for the next try."""
+        clean.after_nothing(self._plan, self._device)
+        self._end()
 
+    # from here on it comes to its end, if not now then after the next start
 
-def _tidy(plans: Sequence[Plan], device: Device) -> None:
-    """Remove what was kept for releases that are no longer offered, if all mirrors could be asked."""
-    if all(plan.finding for plan in plans):
-        keep = {plan.step.offer.content.sha256 for plan in plans if plan.step}
-        download.discard(_parts(device), keep, device.files)
-        for url in {plan.package.remote for plan in plans}:
-            device.mirror(url).tidy()
+    def take_up(self) -> Done | None:
+        """Go on where a cut has left it; None if nothing had been switched."""
+        record = self._journal.record
+        self._end_orphan()
+        if record.reboot == self._device.boot:
+            self._ask_for_reboot()
+        following = State.INSTALLED if record.reboot else states.TABLE[record.state].after_cut
+        if following is State.IDLE:
+            self.give_up()
+            return None
+        if following is not record.state:
+            self._roll_back(journal.cause("interrupted", f"this device was cut off in {record.state}"))
+        return self.settle()
 
+    def settle(self) -> Done:
+        """Do in each state what has to be done, until it has ended."""
+        cause = None
+        while (now := self._journal.record.state) is not State.IDLE:
+            try:
+                self._ACTIONS[now](self)
+            except OSError as error:
+                if State.ROLLING_BACK not in states.TABLE[now].next:
+                    raise
+                self._roll_back(journal.cause("system", str(error)))
+            cause = self._journal.record.cause or cause
+        return Done(self._plan, cause, self._hooks.output, tuple(self._hooks.complaints))
 
-def _parts(device: Device) -> Path:
-    return device.settings.work / "parts"
+    def _install(self) -> None:
+        for number, step in enumerate(self._plan.steps, 1):
+            ending = self._hooks.run(self._scripts.before(step), begun=number)
+            if ending and not ending.ok:
+                self._fail(step, "BeforeUpdate", ending)
+                return
+        switch.switch(self._plan, self._sets, self._files)
+        self._journal.enter(State.INSTALLED, begun=len(self._plan.steps))
+
+    def _confirm(self) -> None:
+        record = self._journal.record
+        for number, step in enumerate(self._plan.steps[record.turn :], record.turn):
+            rebooted = bool(record.reboot) and number == record.turn
+            ending = self._hooks.run(self._scripts.after(step, rebooted=rebooted), turn=number, reboot="")
+            if ending and ending.status == REBOOT and not rebooted:
+                self._journal.note(reboot=self._device.boot, process=None)
+                self._ask_for_reboot()
+            if ending and not ending.ok:
+                self._fail(step, "AfterUpdate", ending)
+                return
+        self._journal.enter(State.COMMITTED, reboot="")
+
+    def _finish(self) -> None:
+        commit.commit(self._plan, self._device.settings.state, self._contents, self._files)
+        _log.info("%s is installed", self._plan)
+        self._restore(UPDATED)
+        self._device.marks.forget(self._plan.identity)
+        clean.after_commit(self._plan, self._device)
+        self._end()
+
+    def _undo(self) -> None:
+        switch.switch_back(self._plan, self._sets, self._files)
+        begun = reversed(self._plan.steps[: self._journal.record.begun])
+        self._hooks.take_turns("AfterUpdate", [(step, self._scripts.undone(step)) for step in begun])
+        self._mark()
+        self._journal.enter(State.ROLLED_BACK)
+
+    def _finish_undone(self) -> None:
+        _log.warning("%s is rolled back: %s", self._plan, self._cause.message)
+        self._restore(ROLLED_BACK)
+        clean.after_nothing(self._plan, self._device)
+        self._end()
+
+    _ACTIONS: ClassVar[Mapping[State, Callable[[Update], None]]] = {
+        State.PREPARED: _install,
+        State.INSTALLED: _confirm,
+        State.COMMITTED: _finish,
+        State.ROLLING_BACK: _undo,
+        State.ROLLED_BACK: _finish_undone,
+    }
+
+    # what they need
+
+    @property
+    def _cause(self) -> Cause:
+        cause = self._journal.record.cause
+        if cause is None:
+            raise RuntimeError("nothing is being rolled back")
+        return cause
+
+    def _wants_blob(self, step: Step) -> bool:
+        if step.after is None or self._plan.kind is not Kind.UPDATE:
+            return False
+        return step.is_folder or not prepare.holds(step.path, step.after.sha256, step.after.size)
+
+    def _offer_of(self, step: Step) -> Offer:
+        content = self._contents.get(step.after.content) if step.after else None
+        if content is None or step.after is None:
+            raise RuntimeError(f"the content of {step} was not kept")
+        return Offer(content, step.after.size)
+
+    def _needs(self, step: Step) -> list[tuple[Path, int]]:
+        """Tell which folders grow by how much: the rest of the blob, and its copy."""
+        if step.after is None:
+            return []
+        missing = max(0, step.after.size - download.at_hand(step.after.sha256, self._device.parts))
+        copied_to = self._device.work if step.is_folder else step.path.parent
+        return [(self._device.parts, missing), (copied_to, step.after.size)]
+
+    def _see_that_nothing_changed(self) -> None:
+        file = self._device.settings.state
+        current = state.load(file)
+        for step in self._plan.steps:
+            if state.fingerprint(current.package(step.package)) != step.entry:
+                raise StateChangedError(file, step.package)
+
+    def _fail(self, step: Step, what: str, ending: Ending) -> None:
+        if what == "BeforeUpdate" and ending.status == NOT_NOW:
+            self._roll_back(journal.cause("postponed", f"BeforeUpdate of {step} says: not now", step.package))
+            return
+        bad = step.after.content if step.after else ""
+        self._roll_back(journal.cause("hook", f"{what} of {step} {in_words(ending)}", step.package, bad))
+
+    def _roll_back(self, cause: Cause) -> None:
+        self._journal.enter(State.ROLLING_BACK, cause=cause, reboot="")
+
+    def _restore(self, result: str) -> None:
+        begun = self._plan.steps[: self._journal.record.begun]
+        self._hooks.take_turns("restore", [(step, self._scripts.restore(step, result)) for step in begun])
+
+    def _mark(self) -> None:
+        """Remember against the release, or the plan, what went wrong."""
+        cause, marks, now = self._cause, self._device.marks, self._device.now()
+        if cause.code in {"interrupted", "system"}:
+            marks.count(self._plan.identity, self._plan.attempt, now)
+        for step in self._plan.steps:
+            if step.after and step.after.content == cause.bad:
+                marks.add_bad(cause.bad, step.package, step.after.version, cause.message, now)
+
+    def _end(self) -> None:
+        # in this order: the plan is there as long as the journal names it
+        self._journal.finish()
+        self._device.plans.forget()
+
+    def _ask_for_reboot(self) -> None:
+        _log.warning("%s needs a reboot", self._plan)
+        self._device.reboot()
+        raise RebootError(str(self._plan))
+
+    def _end_orphan(self) -> None:
+        if process := self._journal.record.process:
+            markers = [f"OTA_PACKAGE={step.package}" for step in self._plan.steps]
+            grace = self._device.settings.hooks.grace
+            ended = [hooks.end(process, self._device.boot, grace, marker) for marker in markers]
+            if any(ended):
+                _log.warning("a hook that was still running was ended")

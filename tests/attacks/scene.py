@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from securesystemslib.formats import encode_canonical
 
-from devclient import config, room, update
+from devclient import config, hooks, poll, room
+from devclient.device import Device
 from devclient.fetcher import Fetcher
 from devclient.progress import nothing
 from devclient.trust.signed import Mirrors
-from devclient.update import Device
 from mirror import layout, trust
 from mirror.files import Files
 from tests.support import trees
@@ -136,7 +136,9 @@ class Scene:
             Fetcher(settings.network, "otadevice/test", time.monotonic) as fetcher,
             Mirrors(settings, fetcher, files, lambda: clock, lasting=True) as mirrors,
         ):
-            update.run(Device(settings, files, mirrors, room.free, nothing, lambda: clock))
+            boot = hooks.boot_id()
+            runner = hooks.Runner(boot)
+            poll.run(Device(settings, files, mirrors, room.free, nothing, lambda: clock, runner, boot, lambda: None))
 
     def meets(self) -> None:
         """Have the device update from an honest mirror, and see that it has the newest release then."""

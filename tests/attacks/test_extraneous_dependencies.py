@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def test_a_list_that_names_more_is_refused(scene: Scene) -> None:
 
 
 def test_a_signed_list_that_names_more_than_the_content_is_refused(scene: Scene) -> None:
-    """Not even the key of a list makes a device want what the release's own content.json does not name."""
+    """Not even the key of a list makes a device take what the release's own content.json does not name."""
     offer_evil(scene)
 
     with scene.refusing(BrokenPromiseError):
@@ -60,4 +61,4 @@ def test_a_signed_list_that_names_more_than_the_content_is_refused(scene: Scene)
         scene.simulator.list(PACKAGE, BRANCH, json.dumps(data).encode())
         scene.simulator.publish()
 
-    assert scene.server.asked("/releases/evil/") == []
+    assert scene.server.asked(f"/{layout.blob(hashlib.sha256(EVIL).hexdigest())}") == []

@@ -59,7 +59,7 @@ def test_a_content_that_drips_is_left(scene: Scene) -> None:
 
 def test_a_blob_that_drips_is_left(scene: Scene) -> None:
     """So is a blob, however long an honest one may take."""
-    leaves(scene, layout.blob(scene.releases[-1].sha256), Fault(drip=0.05))
+    leaves(scene, layout.blob(scene.releases[-1].sha256), Fault(drip=0.5))
 
 
 def test_a_head_that_drips_is_left(scene: Scene) -> None:

@@ -19,6 +19,7 @@ from tests.bench.polling import poll
 from tests.bench.publishing import publish
 from tests.bench.rendering import render
 from tests.bench.sites import Ground
+from tests.bench.updating import update
 from tests.bench.uploading import upload
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Ground], Iterable[Any]]] = {
     "publish": publish,
     "poll": poll,
     "upload": upload,
+    "update": update,
 }
 
 _QUICK = (1_000, 5_000)
@@ -41,12 +43,14 @@ _console = Console(width=max(120, Console().width))
 @click.option("--only", type=click.Choice([*BENCHMARKS]), help="Run this one alone.")
 @click.option("--output", type=click.Path(path_type=Path), default="bench.json", show_default=True)
 def main(output: Path, only: str | None, *, quick: bool) -> None:
-    """Measure what rendering, publishing and receiving cost."""
+    """Measure what rendering, publishing, receiving and updating cost."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="otamirror-bench-") as folder:
         ground = Ground(Path(folder))
         if quick:
-            ground = dataclasses.replace(ground, rendered=_QUICK, published=_QUICK, rounds=5, uploaded_mib=16)
+            ground = dataclasses.replace(
+                ground, rendered=_QUICK, published=_QUICK, rounds=5, uploaded_mib=16, updated_mib=16
+            )
         for name in [only] if only else BENCHMARKS:
             _console.print(f"measuring {name} ...")
             found[name] = [dataclasses.asdict(row) for row in BENCHMARKS[name](ground)]

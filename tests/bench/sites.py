@@ -37,6 +37,7 @@ class Ground:
         published: the sizes of the sites into which single releases are published.
         rounds: how many releases are published into each.
         uploaded_mib: the size of the package that is uploaded.
+        updated_mib: the size of the package that a device takes.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Ground:
     published: tuple[int, ...] = (1_000, 10_000, 100_000)
     rounds: int = 200
     uploaded_mib: int = 2048
+    updated_mib: int = 1024
 
     def site(self, releases: int) -> Path:
         """Return the folder of a site of so many releases, made when it is first asked for."""

@@ -86,6 +86,20 @@ def test_an_upload_is_measured_beside_hashing_and_storing(found: dict[str, Any])
         assert row["wall_seconds"] > 0
 
 
+def test_an_update_is_measured_beside_a_plain_loop(found: dict[str, Any]) -> None:
+    """The same bytes are taken by both; what only looks is measured too, with the import that costs most."""
+    rows = {row["program"]: row for row in found["update"]}
+
+    assert [*rows] == ["plain loop", "otadevice update", "otadevice update, idle", "otadevice status"]
+    assert rows["plain loop"]["cpu_share"] == 1
+    assert rows["otadevice update"]["mib"] == 16
+    assert rows["otadevice update"]["cpu_share"] > 0
+    assert "ms" in rows["otadevice status"]["dearest_import"]
+    for row in rows.values():
+        assert row["cpu_seconds"] > 0
+        assert row["peak_mb"] > 0
+
+
 def test_the_result_tells_where_it_was_measured(found: dict[str, Any]) -> None:
     """Figures are of use only with the machine that they are of, and quick ones must not pass for real ones."""
     assert found["quick"] is True

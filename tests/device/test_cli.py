@@ -209,18 +209,19 @@ def test_add_without_any_place_is_told(rig: Rig, tree: Path) -> None:
 
 
 def test_add_refuses_what_cannot_be_installed(rig: Rig) -> None:
-    """A place outside the allowed folders, another package's place, a folder: said at once."""
+    """A place outside the allowed folders, another package's place, a folder of its owner's: said at once."""
     local = rig.add()
     before = rig.state()
 
     outside = rig.run("add", "b", "--branch", "stable", "--local", "/etc/passwd")
     taken = rig.run("add", "b", "--branch", "stable", "--local", str(local))
+    (rig.opt / "b").mkdir()
     folder = rig.run("add", "b", "--branch", "stable", "--local", f"{rig.opt}/b/")
 
     assert [done.exit_code for done in (outside, taken, folder)] == [1, 1, 1]
     assert f"in none of the allowed folders ({rig.opt})" in outside.stderr
     assert "is where app goes" in taken.stderr
-    assert "does not do that yet" in folder.stderr
+    assert "add --adopt" in folder.stderr
     assert rig.state() == before
 
 
@@ -280,6 +281,7 @@ def test_check_tells_programs_the_same(rig: Rig, tree: Path) -> None:
                 "installed": "",
                 "offered": "1.0",
                 "size": 20,
+                "with": [],
                 "target": str(local),
                 "why": "",
                 "skipped": [{"version": "2.0", "why": why}],
@@ -313,14 +315,15 @@ def test_a_dry_run_tells_what_a_check_tells(rig: Rig, tree: Path) -> None:
 
 def test_what_cannot_be_installed_is_told_by_check(rig: Rig, tree: Path) -> None:
     """It is an answer, so check is done; update fails for it."""
-    trees.write(tree, Release("1.0", content={"after_update": "true"}))
-    rig.add()
+    trees.write(tree, Release("1.0"))
+    local = rig.add()
+    local.mkdir()
 
     check, update = rig.run("check"), rig.run("update")
 
-    refusal = "app 1.0 has hooks: this version of otadevice does not do that yet, nothing was changed"
+    refusal = "is there already and is not an ordinary file: move it away"
     assert (check.exit_code, update.exit_code) == (0, 1)
-    assert refusal in check.stdout
+    assert refusal in " ".join(check.stdout.split())
     assert refusal in update.stderr
     assert update.stdout == ""
 
@@ -371,17 +374,18 @@ def test_a_mirror_that_is_gone_means_try_later(rig: Rig, tree: Path) -> None:
 
 
 def test_a_cut_download_goes_on_with_the_next_update(rig: Rig, tree: Path) -> None:
-    """The first ends with 75, the second asks for the rest alone."""
+    """The first ends with 75 once nothing more comes, the second asks for the rest alone."""
     data = random.Random(7).randbytes(256_000)
     trees.write(tree, Release("1.0", data))
     local = rig.add()
     rig.server.misbehave("/otafiles/", Fault(cut_after=200_000), times=1)
+    rig.server.misbehave("/otafiles/", Fault(status=503), times=1)
 
     first, second = rig.run("update"), rig.run("update")
 
     assert (first.exit_code, second.exit_code) == (75, 0)
-    assert [request.range for request in rig.server.asked("/otafiles/")] == ["", "bytes=200000-"]
-    assert rig.server.asked("/otafiles/")[1].sent == len(data) - 200_000
+    assert [request.range for request in rig.server.asked("/otafiles/")] == ["", *["bytes=200000-"] * 2]
+    assert rig.server.asked("/otafiles/")[2].sent == len(data) - 200_000
     assert local.read_bytes() == data
 
 
@@ -414,14 +418,15 @@ def test_status_tells_what_is_installed_and_wanted(rig: Rig, tree: Path) -> None
     assert len(rig.server.requests) == asked
     assert lines[0] == "device door-7"
     assert re.fullmatch(rf"mirror main: signed {TIME}, good until {TIME}", lines[1])
-    assert lines[4].split()[:4] == ["app", "stable", "1.0", str(app)]
-    assert lines[4].endswith(" installed 1.0")
-    assert lines[5].split() == ["other", "stable", "(wanted)", str(other), "none", "yet"]
+    assert lines[2] == "rollback would take app 1.0 to nothing"
+    assert lines[5].split()[:4] == ["app", "stable", "1.0", str(app)]
+    assert lines[5].endswith(" installed 1.0")
+    assert lines[6].split() == ["other", "stable", "(wanted)", str(other), "none", "yet"]
 
 
 def test_status_tells_programs_the_same(rig: Rig, tree: Path) -> None:
     """JSON, with the code of an error for programs."""
-    trees.write(tree, Release("1.0", content={"after_update": "true"}))
+    trees.write(tree, Release("1.0", content={"after_update": "echo broken; false"}))
     local = rig.add()
     rig.run("update")
 
@@ -437,10 +442,11 @@ def test_status_tells_programs_the_same(rig: Rig, tree: Path) -> None:
         "local": str(local),
     }
     assert {key: package["last"][key] for key in ("outcome", "code", "exit_code")} == {
-        "outcome": "failed",
-        "code": "unsupported",
+        "outcome": "rolled back",
+        "code": "hook",
         "exit_code": 1,
     }
+    assert package["last"]["output"] == "broken\n"
 
 
 def test_status_tells_of_a_yank(rig: Rig, tree: Path) -> None:
@@ -515,10 +521,11 @@ def test_where_nobody_watches_lines_tell_what_is_done(rig: Rig, tree: Path) -> N
     lines = rig.run("update").stderr.splitlines()
 
     assert lines == [
+        "update to app 1.0 begins",
         "downloading app 1.0, 0 of 3 bytes are here",
         "downloaded and verified app 1.0",
-        f"installed {Release('1.0', b'one').sha256} at {local}",
-        f"app 1.0 of stable is now at {local}",
+        f"app 1.0 is ready to go to {local}",
+        "app 1.0 is installed",
     ]
 
 

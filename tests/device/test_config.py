@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devclient import config
+from devclient import config, sample
 from devclient.config import Network, Remote
 from devclient.errors import SettingsError
 
@@ -48,13 +48,13 @@ def test_the_sample_says_what_holds_without_it(tmp_path: Path) -> None:
     """The file that `init` writes shows every key, with its default."""
     urls, allow = ("https://updates.example.org",), (Path("/opt"), Path('/odd "name" \\ ü'))
 
-    shown = load(tmp_path, config.sample(urls, allow))
+    shown = load(tmp_path, sample.write(urls, allow))
 
     assert shown.allow == allow
     assert shown.remotes == (Remote("main", urls, tmp_path / "otadevice-root.json"),)
     silent = load(tmp_path, MIRROR)
     assert (shown.state, shown.work, shown.network) == (silent.state, silent.work, silent.network)
-    assert tomllib.loads(config.sample(urls, allow))["network"].keys() == vars(Network()).keys()
+    assert tomllib.loads(sample.write(urls, allow))["network"].keys() == vars(Network()).keys()
 
 
 def test_times_can_be_set(tmp_path: Path) -> None:
@@ -63,6 +63,19 @@ def test_times_can_be_set(tmp_path: Path) -> None:
 
     assert (settings.network.read_timeout, settings.network.patience) == (5, 2.5)
     assert settings.network.connect_timeout == Network().connect_timeout
+
+
+@pytest.mark.parametrize(("said", "meant"), [("", 0), ("bandwidth = 0", 0), ("bandwidth = 524288", 512 * 1024)])
+def test_downloads_can_be_held_back(tmp_path: Path, said: str, meant: int) -> None:
+    """By bytes a second; unless that is said, they are not."""
+    assert load(tmp_path, f"{MIRROR}[network]\n{said}\n").network.bandwidth == meant
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "true", '"512 KiB"', "1_000_000_000_000_000"])
+def test_a_bandwidth_is_a_number_of_bytes(tmp_path: Path, value: str) -> None:
+    """Whole, not negative, and no more than there can be."""
+    with pytest.raises(SettingsError, match=r"network\.bandwidth: must be a whole number of bytes, 0 for no limit"):
+        load(tmp_path, f"{MIRROR}[network]\nbandwidth = {value}\n")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from devclient import place
 from devclient.errors import PlaceError
+from devclient.plan import Found
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ def test_links_in_a_circle_lead_nowhere(opt: Path) -> None:
     (opt / "other").symlink_to("app")
 
     with pytest.raises(PlaceError, match="in a circle"):
-        place.resolve(f"{opt}/app", [opt])
+        place.found(f"{opt}/app", place.resolve(f"{opt}/app", [opt]), "")
 
 
 def test_what_is_no_ordinary_file_stays(opt: Path) -> None:
@@ -93,4 +94,20 @@ def test_what_is_no_ordinary_file_stays(opt: Path) -> None:
 
     for name in ("folder", "pipe"):
         with pytest.raises(PlaceError, match="is not an ordinary file"):
-            place.resolve(f"{opt}/{name}", [opt])
+            place.found(f"{opt}/{name}", opt / name, "")
+
+
+def test_a_folder_of_its_owners_is_only_replaced_if_they_say_so(opt: Path) -> None:
+    """A folder package may have its place if its owner allowed that, or if our own link is there."""
+    (opt / "site").mkdir()
+    link = "/var/lib/work/current/site"
+
+    with pytest.raises(PlaceError, match="add --adopt"):
+        place.found(f"{opt}/site/", opt / "site", link)
+    assert place.found(f"{opt}/site/", opt / "site", link, adopt=True) is Found.FOLDER
+
+    (opt / "site").rmdir()
+    assert place.found(f"{opt}/site/", opt / "site", link) is Found.NOTHING
+    (opt / "site").symlink_to(link)
+    assert place.resolve(f"{opt}/site/", [opt], link) == opt / "site"
+    assert place.found(f"{opt}/site/", opt / "site", link) is Found.LINK

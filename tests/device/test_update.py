@@ -1,26 +1,23 @@
-"""One update: check, download, install, state file."""
+"""Updates of single files, as a poll does them; what happens when they are cut is told in tests/survival."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import results, update
-from devclient.config import WORK
-from mirror.files import Calls, Files
+from devclient import poll, results
+from mirror.files import Files
 from tests.support import devices, trees
 from tests.support.devices import FolderMirror
-from tests.support.faults import KILLS, Fault, FaultyCalls, Killed, sweep
 from tests.support.trees import Release
 
 if TYPE_CHECKING:
     from devclient.check import Offer
-    from devclient.update import Device
+    from devclient.device import Device
 
 OLD, NEW = Release("1.0", b"old " * 600), Release("2.0", b"new " * 900)
 
@@ -38,7 +35,7 @@ def make_device(folder: Path, tree: Path, files: Files) -> Device:
     place = folder / "opt" / "app"
     place.parent.mkdir()
     devices.write_state(made.settings.state, {"package": "app", "branch": "stable", "local": str(place)})
-    (first,) = update.run(devices.device(folder, tree, Files()))
+    (first,) = poll.run(devices.device(folder, tree, Files()))
     assert first.to == "1.0"
     trees.write(tree, OLD, NEW)
     return made
@@ -63,28 +60,28 @@ def rewrite(device: Device, **keys: Any) -> None:
 
 def test_an_update_takes_what_is_offered(device: Device) -> None:
     """The file, the state file, and the result say so; nothing is left in the work folder."""
-    (result,) = update.run(device)
+    (result,) = poll.run(device)
 
     assert place(device).read_bytes() == NEW.data
     assert state(device)["package"][0]["version"] == "2.0"
     assert (result.outcome, result.version, result.to, result.exit_code) == ("updated", "1.0", "2.0", 0)
-    assert list((device.settings.work / "parts").iterdir()) == []
+    assert list(device.parts.iterdir()) == []
 
 
 def test_results_are_kept(device: Device) -> None:
     """What an update came to can be read afterwards."""
-    done = update.run(device)
+    done = poll.run(device)
 
-    assert results.load(update.results_file(device.settings)) == {"app": done[0]}
+    assert results.load(device.work) == {"app": done[0]}
     assert done[0].at == "2026-11-23T07:00:00Z"
 
 
 def test_the_second_update_changes_nothing(device: Device) -> None:
     """Neither the file nor the state file is written again."""
-    update.run(device)
+    poll.run(device)
     before = [path.stat().st_mtime_ns for path in (place(device), device.settings.state)]
 
-    (result,) = update.run(device)
+    (result,) = poll.run(device)
 
     assert [path.stat().st_mtime_ns for path in (place(device), device.settings.state)] == before
     assert (result.outcome, result.message) == ("nothing newer", "nothing newer than 2.0")
@@ -95,7 +92,7 @@ def test_a_file_that_is_right_already_is_left(device: Device) -> None:
     place(device).write_bytes(NEW.data)
     inode = place(device).stat().st_ino
 
-    (result,) = update.run(replace(device, free=lambda _folder: 0))
+    (result,) = poll.run(replace(device, free=lambda _folder: 0))
 
     assert result.to == "2.0"
     assert place(device).stat().st_ino == inode
@@ -106,7 +103,7 @@ def test_the_owners_place_wins(device: Device, tree: Path) -> None:
     """What content.json says about `local` does not matter to a device that has its own."""
     trees.write(tree, Release("3.0", b"3", content={"local": "/opt/elsewhere"}))
 
-    update.run(device)
+    poll.run(device)
 
     assert place(device).read_bytes() == b"3"
     assert state(device)["package"][0]["local"] == str(place(device))
@@ -118,7 +115,7 @@ def test_an_entry_without_a_place_takes_what_is_proposed(device: Device, tree: P
     trees.write(tree, Release("1.0", b"3", content={"local": str(proposed)}))
     devices.write_state(device.settings.state, {"package": "app", "branch": "stable"})
 
-    (result,) = update.run(device)
+    (result,) = poll.run(device)
 
     assert result.to == "1.0"
     assert proposed.read_bytes() == b"3"
@@ -130,65 +127,30 @@ def test_what_is_proposed_must_be_allowed(device: Device, tree: Path) -> None:
     trees.write(tree, Release("1.0", b"3", content={"local": "/etc/cron.d/mine"}))
     devices.write_state(device.settings.state, {"package": "app", "branch": "stable"})
 
-    (result,) = update.run(device)
+    (result,) = poll.run(device)
 
     assert (result.code, result.exit_code) == ("place", 1)
     assert not Path("/etc/cron.d/mine").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "feature"),
-    [
-        ({"before_update": "true"}, "hooks"),
-        ({"after_update": "true"}, "hooks"),
-        ({"restore": "/bin/true"}, "a restore script"),
-        ({"dependencies": {"other": "*"}}, "dependencies"),
-    ],
-)
-def test_what_is_not_done_yet_is_refused(device: Device, tree: Path, content: dict[str, Any], feature: str) -> None:
-    """Such a release is refused before anything is downloaded, and nothing is changed."""
-    listed = {"dependencies": content.get("dependencies", {})}
-    trees.write(tree, Release("3.0", b"3", content=content, entry=listed))
-    before = state(device)
-
-    (result,) = update.run(device)
-
-    assert result.message == (
-        f"app 3.0 has {feature}: this version of otadevice does not do that yet, nothing was changed"
-    )
-    assert (result.code, result.exit_code) == ("unsupported", 1)
-    assert (place(device).read_bytes(), state(device)) == (OLD.data, before)
-    assert list((device.settings.work / "parts").iterdir()) == []
-
-
-def test_a_folder_is_refused(device: Device) -> None:
-    """A `local` that ends in a slash is a folder, which is not done yet."""
-    rewrite(device, local=f"{place(device)}/")
-
-    (result,) = update.run(device)
-
-    assert result.code == "unsupported"
-    assert "a folder to be unpacked into" in result.message
-
-
 def test_too_little_space_is_found_before(device: Device) -> None:
-    """Blob, copy, the previous file's copy and the reserve must fit before a byte is asked for."""
-    enough = 2 * len(NEW.data) + len(OLD.data) + 16 * 1024 * 1024
+    """Blob, copy and the reserve must fit before a byte is asked for; the previous file keeps its place."""
+    enough = 2 * len(NEW.data) + 16 * 1024 * 1024
 
-    (short,) = update.run(replace(device, free=lambda _folder: enough - 1))
+    (short,) = poll.run(replace(device, free=lambda _folder: enough - 1))
     assert (short.code, short.exit_code) == ("space", 1)
     assert not list((device.settings.work / "parts").iterdir())
 
-    (fits,) = update.run(replace(device, free=lambda _folder: enough))
+    (fits,) = poll.run(replace(device, free=lambda _folder: enough))
     assert fits.to == "2.0"
 
 
 def test_what_is_downloaded_needs_no_space_again(device: Device) -> None:
     """The bytes of a part count."""
     (device.settings.work / "parts" / f"{NEW.sha256}.part").write_bytes(NEW.data[:1000])
-    enough = 2 * len(NEW.data) + len(OLD.data) + 16 * 1024 * 1024
+    enough = 2 * len(NEW.data) + 16 * 1024 * 1024
 
-    (result,) = update.run(replace(device, free=lambda _folder: enough - 1000))
+    (result,) = poll.run(replace(device, free=lambda _folder: enough - 1000))
 
     assert result.to == "2.0"
 
@@ -208,7 +170,7 @@ class Editing:
 
 def test_an_owner_who_changes_the_package_stops_its_update(device: Device) -> None:
     """It is given up before the file is touched, and may be tried again."""
-    (result,) = update.run(replace(device, progress=Editing(device, branch="edge")))
+    (result,) = poll.run(replace(device, progress=Editing(device, branch="edge")))
 
     assert (result.code, result.exit_code) == ("state-changed", 75)
     assert place(device).read_bytes() == OLD.data
@@ -225,7 +187,7 @@ def test_what_an_owner_changes_elsewhere_stays(device: Device) -> None:
         fields["description"] = "in the cellar"
         device.settings.state.write_text(json.dumps(fields))
 
-    (result,) = update.run(replace(device, progress=add))
+    (result,) = poll.run(replace(device, progress=add))
 
     assert result.to == "2.0"
     after = state(device)
@@ -243,7 +205,7 @@ def test_a_package_that_fails_stops_no_other(device: Device, tree: Path) -> None
     trees.write(tree, Release("1.0", b"bad"), package="bad")
     device.settings.state.write_text(json.dumps(fields))
 
-    done = update.run(device)
+    done = poll.run(device)
 
     assert [result.outcome for result in done] == ["failed", "updated", "updated"]
 
@@ -253,7 +215,7 @@ def test_parts_of_other_releases_go(device: Device) -> None:
     stale = device.settings.work / "parts" / f"{'0' * 64}.part"
     stale.write_bytes(b"stale")
 
-    update.run(device)
+    poll.run(device)
 
     assert not stale.exists()
 
@@ -270,7 +232,7 @@ def test_parts_stay_while_a_mirror_is_away(device: Device) -> None:
     part = device.settings.work / "parts" / f"{NEW.sha256}.part"
     part.write_bytes(NEW.data[:10])
 
-    (result,) = update.run(replace(device, mirror=lambda _url: Away()))
+    (result,) = poll.run(replace(device, mirror=lambda _url: Away()))
 
     assert (result.outcome, result.code) == ("failed", "system")
     assert part.read_bytes() == NEW.data[:10]
@@ -282,18 +244,18 @@ def test_a_yank_is_remembered(device: Device, tree: Path) -> None:
     taken_back = Release("1.0", OLD.data, entry={"yanked": yank})
     trees.write(tree, taken_back)
 
-    assert update.run(device)[0].yanked == yank
-    assert update.run(replace(device, mirror=lambda _url: Away()))[0].yanked == yank
+    assert poll.run(device)[0].yanked == yank
+    assert poll.run(replace(device, mirror=lambda _url: Away()))[0].yanked == yank
     trees.write(tree, taken_back, NEW)
-    assert update.run(device)[0].yanked is None
-    assert update.run(replace(device, mirror=lambda _url: Away()))[0].yanked is None
+    assert poll.run(device)[0].yanked is None
+    assert poll.run(replace(device, mirror=lambda _url: Away()))[0].yanked is None
 
 
 def test_progress_is_told(device: Device) -> None:
     """Of which offer, and how many bytes are there."""
     told: list[tuple[str, int]] = []
 
-    update.run(replace(device, progress=lambda offer, have: told.append((str(offer), have))))
+    poll.run(replace(device, progress=lambda offer, have: told.append((str(offer), have))))
 
     assert (told[0], told[-1]) == (("app 2.0", 0), ("app 2.0", len(NEW.data)))
 
@@ -307,43 +269,20 @@ def test_a_mirror_is_asked_by_the_url_of_the_entry(device: Device, tree: Path) -
         asked.append(url)
         return FolderMirror(tree)
 
-    update.run(replace(device, mirror=mirror))
+    poll.run(replace(device, mirror=mirror))
 
     assert set(asked) == {"https://mine.example"}
     assert state(device)["package"][0]["remote"] == "https://mine.example"
 
 
-def test_a_plan_changes_nothing(device: Device) -> None:
-    """It tells the step that an update would take."""
+def test_a_look_changes_nothing(device: Device) -> None:
+    """It tells what an update would do."""
     before = sorted(device.settings.file.parent.rglob("*"))
 
-    (planned,) = update.plan(device)
+    (prospect,) = poll.look(device)
 
-    assert planned.step is not None
-    assert (str(planned.step.offer), planned.step.target) == ("app 2.0", place(device))
+    assert prospect.plan is not None
+    (step,) = prospect.plan.steps
+    assert (str(step), step.path) == ("app 2.0", place(device))
     assert sorted(device.settings.file.parent.rglob("*")) == before
     assert place(device).read_bytes() == OLD.data
-
-
-def one_update(calls: Calls) -> None:
-    """Update a device, somewhere."""
-    with TemporaryDirectory() as folder:
-        device = make_device(Path(folder), Path(folder, "mirror"), Files(calls))
-        update.run(device)
-
-
-@sweep(one_update, KILLS, wanted=12)
-def test_a_killed_update_is_finished_by_the_next(tmp_path: Path, tree: Path, fault: Fault) -> None:
-    """Whenever the process dies, there is one of the two releases, and the next run has the new one."""
-    device = make_device(tmp_path, tree, Files(FaultyCalls(fault)))
-    with pytest.raises(Killed):
-        update.run(device)
-    in_between = place(device).read_bytes()
-
-    update.run(replace(device, files=Files()))
-
-    assert in_between in {OLD.data, NEW.data}
-    assert place(device).read_bytes() == NEW.data
-    assert state(device)["package"][0]["version"] == "2.0"
-    assert place(device).with_name(".app.previous").read_bytes() == OLD.data
-    assert sorted(path.name for path in (tmp_path / WORK).iterdir()) == ["parts", "results.json"]

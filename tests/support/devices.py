@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
-from devclient import check, cli, config, update
+from devclient import check, cli, config, hooks
 from devclient.config import Remote, Settings
+from devclient.device import Device
 from devclient.errors import NotOnMirrorError
 from devclient.fetcher import Answer, Body, Fetcher
 from devclient.progress import nothing
+from devclient.state import Package
 from devclient.trust.origin import Origin
 from devclient.trust.signed import Mirrors
 from mirror import canonical, layout
@@ -132,11 +134,18 @@ class FolderMirror:
 
     def release_list(self, package: str, branch: str) -> bytes:
         """Read a release list."""
-        return (self._tree / layout.release_list(package, branch)).read_bytes()
+        file = self._tree / layout.release_list(package, branch)
+        if not file.is_file():
+            raise NotOnMirrorError(str(file), 404)
+        return file.read_bytes()
 
     def content(self, package: str, branch: str, version: str, sha256: str) -> bytes:  # noqa: ARG002 - named by its path
         """Read a content.json."""
         return (self._tree / layout.get_version(package, branch, version)).read_bytes()
+
+    def segment(self, package: str, branch: str, sha256: str, size: int) -> bytes:  # noqa: ARG002 - named by its path
+        """Read an older segment."""
+        return (self._tree / layout.hashed_release_list(package, branch, sha256)).read_bytes()
 
     @contextlib.contextmanager
     def blob(self, sha256: str, offset: int) -> Iterator[Body]:
@@ -170,12 +179,13 @@ class FolderOrigin(Origin):
 
 def offer(tree: Path) -> Offer:
     """Find what the mirror in `tree` offers of app."""
-    found = check.check("app", "stable", "", FolderMirror(tree)).offer
+    app = Package({"package": "app", "branch": "stable"})
+    found = check.check(app, (app,), FolderMirror(tree)).offer
     assert found is not None
     return found
 
 
-def device(folder: Path, tree: Path, files: Files, *, free: int = PLENTY) -> update.Device:
+def device(folder: Path, tree: Path, files: Files, *, free: int = PLENTY, boot: str = "") -> Device:
     """Put a device together that keeps its things in `folder` and knows the mirror in `tree`."""
     settings = Settings(
         file=folder / "otadevice.toml",
@@ -184,13 +194,17 @@ def device(folder: Path, tree: Path, files: Files, *, free: int = PLENTY) -> upd
         allow=(folder / "opt",),
         remotes=(Remote("main", ("http://mirror.example",), folder / config.ROOT),),
     )
-    return update.Device(
+    boot = boot or hooks.boot_id()
+    return Device(
         settings=settings,
         files=files,
         mirror=lambda _url: FolderMirror(tree),
         free=lambda _folder: free,
         progress=nothing,
         now=lambda: datetime(2026, 11, 23, 7, 0, 0, tzinfo=UTC),
+        runner=hooks.Runner(boot, grace=0.2),
+        boot=boot,
+        reboot=lambda: None,
     )
 
 

@@ -1,0 +1,1 @@
+"""The commands of otadevice, grouped by what they do to a device."""

@@ -1,0 +1,55 @@
+"""Commands that only look: `check`, `status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from devclient import config, poll, report, results, state
+from devclient.commands import options
+from devclient.trust import signed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devclient.check import Wish
+    from devclient.config import Settings
+
+
+@click.command(epilog=options.example("check", "check --json"))
+@options.as_json
+@click.pass_obj
+def check(file: Path, *, as_json: bool) -> None:
+    """Show what is offered, and why not more. Changes nothing, and keeps nothing that the mirror says."""
+    show_offers(config.load(file), as_json=as_json)
+
+
+@click.command(epilog=options.example("status", "status --json"))
+@options.as_json
+@click.pass_obj
+def status(file: Path, *, as_json: bool) -> None:
+    """Show what is installed and wanted, and the last result. Needs no network."""
+    settings = config.load(file)
+    last = results.load(settings.work)
+    packages = state.load(settings.state).packages
+    trust = report.trust(settings, signed.standings(settings), report.failures(packages, last))
+    with options.device(settings, lasting=False) as (device, _):
+        marks, pending, undo = device.marks, report.pending(device), report.undoing(device)
+    rows = [report.of_package(each, last.get(each.name), marks.listed()) for each in packages]
+    options.show(settings, trust, rows, report.packages, as_json=as_json, pending=pending, rollback=undo)
+
+
+def show_offers(settings: Settings, package: str = "", wish: Wish | None = None, *, as_json: bool) -> None:
+    """Show what is offered of a package, or of all, and what would be done."""
+    # who only looks holds no lock, so keeps nothing either
+    with options.device(settings, lasting=False) as (device, mirrors):
+        prospects = poll.look(device, package, wish)
+    trust = report.trust(settings, mirrors.standings(), report.obstacles(prospects))
+    rows = [report.of_prospect(each) for each in prospects]
+    options.show(settings, trust, rows, report.offers, as_json=as_json)
+    # a release that cannot be installed is an answer, no answer is a failure
+    options.end({options.exit_code(each.error) for each in prospects if each.error and not each.finding})
+
+
+COMMANDS = (check, status)

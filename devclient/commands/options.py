@@ -1,0 +1,135 @@
+"""What several commands share: the device put together, options, output, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from devclient import hooks, lock, report, room, state
+from devclient.device import Device
+from devclient.fetcher import Fetcher
+from devclient.hooks import Runner
+from devclient.progress import Bars, nothing
+from devclient.trust.signed import Mirrors
+from mirror import rules
+from mirror.errors import OTAError
+from mirror.files import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from devclient.config import Settings
+    from devclient.results import Result
+    from mirror.rules import Rule
+
+_log = logging.getLogger(__name__)
+
+_WIDE = 160  # columns, where no terminal tells how many it has
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def example(*lines: str) -> str:
+    """Write the example at the end of a command's help."""
+    return "\n".join(("\b", "Example:", *(f"  otadevice {line}" for line in lines)))
+
+
+def rule(rule: Rule) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Make the callback that refuses what breaks a rule of the contract."""
+
+    def check(_ctx: click.Context, _parameter: click.Parameter, text: str) -> str:
+        if text and (fault := rule(text)):
+            raise click.BadParameter("; ".join(filter(None, fault)))
+        return text
+
+    return check
+
+
+package = click.argument("package", callback=rule(rules.name))
+
+
+@contextlib.contextmanager
+def device(settings: Settings, *, lasting: bool = True) -> Iterator[tuple[Device, Mirrors]]:
+    """Put a device together; what is not `lasting` forgets what the mirrors say."""
+    agent = f"otadevice/{importlib.metadata.version('otamirror')}"
+    files, now, boot = Files(), functools.partial(datetime.now, UTC), hooks.boot_id()
+    with contextlib.ExitStack() as stack:
+        fetcher = stack.enter_context(Fetcher(settings.network, agent, time.monotonic))
+        mirrors = stack.enter_context(Mirrors(settings, fetcher, files, now, lasting=lasting))
+        progress = stack.enter_context(Bars(Console(stderr=True))) if sys.stderr.isatty() else nothing
+        runner = Runner(boot, settings.hooks.grace)
+        reboot = functools.partial(_reboot, settings.hooks.reboot)
+        yield Device(settings, files, mirrors, room.free, progress, now, runner, boot, reboot), mirrors
+
+
+@contextlib.contextmanager
+def locked(settings: Settings) -> Iterator[Device]:
+    """Put a device together that no other otadevice works on meanwhile.
+
+    Raises:
+        BusyError: one does.
+    """
+    with lock.hold(settings.work / "lock", Files()), device(settings) as (made, _):
+        yield made
+
+
+def show(
+    settings: Settings,
+    trust: Mapping[str, Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    table: Callable[[Sequence[Mapping[str, Any]], int], str],
+    *,
+    as_json: bool,
+    **further: Any,
+) -> None:
+    """Print what is known of a device, for people or for programs, who get what is `further` known too."""
+    name = state.load(settings.state).name
+    if as_json:
+        fields = {"device": name, "trust": trust, **further, "packages": rows}
+        click.echo(json.dumps(fields, indent=2, ensure_ascii=False))
+    elif rows:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
+        click.echo(
+            "\n".join([f"device {name}", *report.mirrors(trust), *report.remarks(further), "", table(rows, width)])
+        )
+    else:
+        click.echo(f"device {name}: no packages yet, add one with `otadevice add`")
+
+
+def tell(done: Iterable[Result]) -> None:
+    """Print what came of an update, a line for each package, and end with its exit code."""
+    results = list(done)
+    for result in results:
+        click.echo(report.outcome(result), err=bool(result.exit_code))
+    end({result.exit_code for result in results})
+
+
+def exit_code(error: OTAError | OSError) -> int:
+    """Tell what a command ends with for the sake of an error."""
+    return error.exit_code if isinstance(error, OTAError) else OTAError.exit_code
+
+
+def end(codes: set[int]) -> None:
+    """End with the worst of the codes: what failed for good comes before what may pass."""
+    failed = codes - {0}
+    if failed:
+        sys.exit(min(failed))
+
+
+def _reboot(command: str) -> None:
+    _log.warning("rebooting: %s", command)
+    done = subprocess.run(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        _log.error("%r failed with exit code %d: reboot this device yourself", command, done.returncode)

@@ -1,0 +1,82 @@
+"""The state file says what is installed: what COMMITTED begins with.
+
+The owner may have edited it meanwhile, so it is read again and merged package by package. The bytes go over a file
+that was allocated while there was space, and take the name by one rename.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from devclient import state
+from devclient.plan import Kind
+from devclient.state import OURS, Package
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devclient.contents import Contents
+    from devclient.plan import Plan, Step
+    from devclient.state import State
+    from mirror.files import Files
+
+_MARGIN = 64 * 1024
+"""Bytes by which the owner may make the file longer meanwhile without need for space."""
+
+
+def prepare(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
+    """Allocate the next state file, durably."""
+    spare, mode = _spare(file), file.resolve().stat().st_mode & 0o7777
+    blank = bytes(2 * len(state.encode(_merged(state.load(file), plan, contents))) + _MARGIN)
+    files.replace(spare, blank, mode=mode)
+
+
+def commit(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
+    """Write what is installed into the state file as it is by now, durably; again without effect.
+
+    Raises:
+        StateError: the owner has made it unreadable.
+    """
+    place, spare = file.resolve(), _spare(file)
+    raw = state.encode(_merged(state.load(file), plan, contents))
+    if raw != place.read_bytes():
+        if not spare.exists():
+            files.replace(spare, raw, mode=place.stat().st_mode & 0o7777)
+        files.overwrite(spare, raw, size=len(raw))
+        files.rename(spare, place)
+        files.sync_folder(place.parent)
+
+
+def discard(file: Path, files: Files) -> None:
+    """Remove what `prepare` allocated, if it was not needed."""
+    files.remove(_spare(file))
+
+
+def _spare(file: Path) -> Path:
+    file = file.resolve()
+    return file.with_name(f".{file.name}.next")
+
+
+def _merged(current: State, plan: Plan, contents: Contents) -> State:
+    for step in plan.steps:
+        entry = current.package(step.package)
+        if step.after:
+            current = current.including(_installed(entry or _entry(step), step, step.after.content, contents))
+        elif entry and (plan.kind is Kind.REMOVE or entry.auto):
+            current = current.without(step.package)
+        elif entry:
+            current = current.including(entry.wanted())
+    return current
+
+
+def _installed(entry: Package, step: Step, sha256: str, contents: Contents) -> Package:
+    content = contents.get(sha256)
+    if content is None:
+        raise RuntimeError(f"the content of {step} was not kept")
+    return entry.installed(content, step.local)
+
+
+def _entry(step: Step) -> Package:
+    ours = {OURS: {"auto": True}} if step.auto else {}
+    remote = {"remote": step.remote} if step.remote else {}
+    return Package({"package": step.package, "branch": step.branch, "local": step.local, **remote, **ours})

@@ -1,0 +1,67 @@
+"""The otadevice.toml of a new device: every key with its default, so the file is its own reference."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from devclient.config import ROOT, STATE, WORK, Folders, Hooks, Network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(urls: tuple[str, ...], allow: tuple[Path, ...]) -> str:
+    """Write the otadevice.toml of a new device, with every key."""
+    # strings of JSON without escapes other than \\ \" \n \t \u are strings of TOML
+    shown = {"urls": list(urls), "allow": [str(folder) for folder in allow]}
+    text = {key: json.dumps(value, ensure_ascii=False) for key, value in shown.items()}
+    return _SAMPLE.format(
+        **text, state=STATE, work=WORK, root=ROOT, network=Network(), hooks=Hooks(), folders=Folders()
+    )
+
+
+_SAMPLE = """\
+# Settings of otadevice. Relative paths are relative to this file.
+
+# what is installed and what is wanted: yours to edit
+state = "{state}"
+# downloads, the lock, the last results, and what is known of the mirrors
+work = "{work}"
+# packages may be installed in these folders and nowhere else
+allow = {allow}
+
+# The mirrors. Several URLs of one mirror are tried in their order.
+[remotes.main]
+urls = {urls}
+# the root in which all trust begins: nothing is believed that does not lead back to it
+root = "{root}"
+
+# How long servers are waited for, in seconds.
+[network]
+connect_timeout = {network.connect_timeout}
+read_timeout = {network.read_timeout}
+# what waiting may cost beyond what minimum_rate, in bytes a second, explains
+patience = {network.patience}
+minimum_rate = {network.minimum_rate}
+# for a small file as a whole
+deadline = {network.deadline}
+# bytes of packages a second that are downloaded at most, 0 for no limit
+bandwidth = {network.bandwidth}
+
+# How hooks, the commands of packages, are run: seconds until one is ended, seconds that it then has for it, and the
+# shell command that reboots this device if one asks for that.
+[hooks]
+timeout = {hooks.timeout}
+grace = {hooks.grace}
+reboot = "{hooks.reboot}"
+
+# One package may have another limit than the others:
+# [packages.NAME]
+# hook_timeout = 900
+
+# What may be unpacked from the package of a folder: bytes in all, and files, folders and links.
+[folders]
+bytes = {folders.bytes}
+entries = {folders.entries}
+"""

@@ -1,0 +1,95 @@
+"""From the old set to the new one, and back: renames of what `prepare` has laid out.
+
+Each function may be cut anywhere and be called again. None needs free space on a file system that renames and
+removes without it, as ext4 and xfs do.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from devclient import place
+from devclient.plan import Found, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from devclient.plan import Plan, Step
+    from devclient.sets import Sets
+    from mirror.files import Files
+
+
+def switch(plan: Plan, sets: Sets, files: Files) -> None:
+    """Put everything new in place, durably."""
+    for step in plan.steps:
+        _switch(step, files)
+    # folders last: their links lead nowhere until this one rename
+    if plan.before != plan.after:
+        sets.switch()
+    _sync(plan, files)
+
+
+def switch_back(plan: Plan, sets: Sets, files: Files) -> None:
+    """Put everything old back in place, durably, however much of it was replaced."""
+    if plan.before != plan.after:
+        sets.switch_back(plan.before)
+    for step in reversed(plan.steps):
+        _switch_back(step, files)
+    _sync(plan, files)
+
+
+def settle(plan: Plan, files: Files) -> None:
+    """Keep what was replaced as the previous release, and remove what was kept before that."""
+    for step in plan.steps:
+        target = step.path
+        old, previous = place.old(target), place.previous(target)
+        if plan.kind is not Kind.UPDATE or step.found not in {Found.FILE, Found.FOLDER}:
+            _discard(old, files)
+            _discard(previous, files)
+        elif os.path.lexists(old):
+            if previous.is_dir():
+                files.remove_tree(previous)
+            files.rename(old, previous)
+    _sync(plan, files)
+
+
+def forget(steps: Iterable[Step], files: Files) -> None:
+    """Remove what is kept of the time before an earlier update that nobody can undo any more."""
+    for step in steps:
+        _discard(place.previous(step.path), files)
+
+
+def _switch(step: Step, files: Files) -> None:
+    target = step.path
+    new, old = place.new(target), place.old(target)
+    if step.found is Found.FOLDER:
+        files.rename(target, old)
+    if os.path.lexists(new):
+        files.rename(new, target)
+        files.remove(new)  # it is still there if both were names of one file
+    elif step.after is None:
+        files.remove(target)
+
+
+def _switch_back(step: Step, files: Files) -> None:
+    target = step.path
+    new, old = place.new(target), place.old(target)
+    if step.found is Found.NOTHING and not os.path.lexists(new):
+        files.remove(target)
+    if os.path.lexists(old):
+        if step.found is Found.FOLDER:
+            files.remove(target)
+        files.rename(old, target)
+        files.remove(old)  # as above: it was not switched
+    files.remove(new)
+
+
+def _discard(path: Path, files: Files) -> None:
+    files.remove_tree(path) if path.is_dir() and not path.is_symlink() else files.remove(path)
+
+
+def _sync(plan: Plan, files: Files) -> None:
+    for folder in sorted({step.path.parent for step in plan.steps}):
+        files.sync_folder(folder)
