@@ -2,6 +2,8 @@
 # but for the Debian packages that tests/install-tools adds.
 
 BIN := .venv/bin
+# tests run side by side, one process for each core
+PARALLEL := --numprocesses auto --dist worksteal
 PIP := $(BIN)/pip --quiet --disable-pip-version-check --no-input
 
 .PHONY: help up test test-long lint demo bench clean
@@ -26,11 +28,11 @@ demo: .venv/.run
 test: .venv/.dev
 	sh tests/install-tools
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not long" --cov --cov-report=term
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long" --cov --cov-report=term
 
 test-long: .venv/.dev
 	sh tests/install-tools
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest $(PARALLEL) -m long
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

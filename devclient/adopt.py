@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import place, state
+from devclient import state
 from devclient.errors import ProvisionError
-from devclient.lists import Lists
+from devclient.install import place
+from devclient.solve.lists import Lists
 from mirror import blobs
 
 if TYPE_CHECKING:
     from devclient.device import Device
-    from devclient.lists import Listed
+    from devclient.solve.lists import Listed
     from devclient.state import Package
     from mirror.releases import Entry
 

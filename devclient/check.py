@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from devclient import conflict, resolve
-from devclient.choices import KNOWN_NEEDS, Choices, not_understood, yanked_in_words
-from devclient.lists import Lists, Mirror
+from devclient.solve import conflict, resolve
+from devclient.solve.choices import KNOWN_NEEDS, Choices, not_understood, yanked_in_words
+from devclient.solve.lists import Lists, Mirror
 from mirror import names
 from mirror.version import sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from devclient.lists import Listed
-    from devclient.resolve import Release
+    from devclient.solve.lists import Listed
+    from devclient.solve.resolve import Release
     from devclient.state import Package
     from mirror.content import Content
     from mirror.releases import Entry

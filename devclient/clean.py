@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import commit, prepare, switch
+from devclient.install import commit, prepare, switch
 from devclient.plan import Kind
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from devclient import check, download
-from devclient.contents import Contents
-from devclient.marks import Marks
-from devclient.plans import Plans
-from devclient.sets import Sets
+from devclient.install.sets import Sets
+from devclient.records.contents import Contents
+from devclient.records.marks import Marks
+from devclient.records.plans import Plans
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devclient import place, state
+from devclient import state
 from devclient.errors import PlaceError, UndoError
+from devclient.install import place
 from devclient.plan import MOST, Found, Kind, Plan, Release, Step
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from devclient.check import Finding, Offer
     from devclient.config import Settings
-    from devclient.contents import Contents
-    from devclient.sets import Sets
+    from devclient.install.sets import Sets
+    from devclient.records.contents import Contents
     from devclient.state import Package, State
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from devclient.journal import Cause
     from devclient.plan import Plan
+    from devclient.records.journal import Cause
 
 
 class Outcome(enum.StrEnum):

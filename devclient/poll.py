@@ -9,11 +9,12 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from devclient import check, download, draft, identity, results, state, update
+from devclient import check, download, draft, state, update
 from devclient.draft import Desk
 from devclient.errors import ProvisionError, RebootError, WaitingError
 from devclient.outcome import Outcome
-from devclient.results import Result
+from devclient.records import identity, results
+from devclient.records.results import Result
 from devclient.states import State
 from mirror.errors import OTAError
 from mirror.trust import time

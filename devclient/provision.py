@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import config, place, sample, state
+from devclient import config, sample, state
 from devclient.check import check
 from devclient.errors import PlaceError, ProvisionError
+from devclient.install import place
 from devclient.state import OURS, Package
 from devclient.trust import pinned
 

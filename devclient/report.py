@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from devclient.config import Settings
     from devclient.device import Device
     from devclient.poll import Prospect
-    from devclient.results import Result
+    from devclient.records.results import Result
     from devclient.state import Package
     from devclient.trust.standing import Standing
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from devclient.device import Runner
     from devclient.hooks import Ending, Hook, Process
-    from devclient.journal import Journal
     from devclient.plan import Step
+    from devclient.records.journal import Journal
 
 _log = logging.getLogger(__name__)
 

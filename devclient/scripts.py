@@ -15,8 +15,8 @@ from devclient.hooks import Hook
 from devclient.plan import Kind
 
 if TYPE_CHECKING:
-    from devclient.contents import Contents
     from devclient.plan import Plan, Release, Step
+    from devclient.records.contents import Contents
     from mirror.content import Content
 
 _log = logging.getLogger(__name__)

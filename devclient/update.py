@@ -11,16 +11,18 @@ import functools
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
-from devclient import clean, commit, download, hooks, journal, prepare, room, state, states, switch
-from devclient.archive import Limits, measure
+from devclient import clean, download, hooks, state, states
 from devclient.check import Offer
 from devclient.errors import JournalError, RebootError, StateChangedError
-from devclient.journal import Journal
+from devclient.install import commit, prepare, room, switch
 from devclient.outcome import Done
 from devclient.plan import Kind
+from devclient.records import journal
+from devclient.records.journal import Journal
 from devclient.running import Running, in_words
 from devclient.scripts import ROLLED_BACK, UPDATED, Scripts
 from devclient.states import State
+from devclient.unpack.archive import Limits, measure
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 
     from devclient.device import Device
     from devclient.hooks import Ending
-    from devclient.journal import Cause
     from devclient.plan import Plan, Step
+    from devclient.records.journal import Cause
     from mirror.content import Content
 
 _log = logging.getLogger(__name__)

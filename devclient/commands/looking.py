@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, poll, report, results, state
+from devclient import config, poll, report, state
 from devclient.commands import options
+from devclient.records import results
 from devclient.trust import signed
 
 if TYPE_CHECKING:

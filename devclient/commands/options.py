@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from devclient import hooks, lock, report, room, state
+from devclient import hooks, lock, report, state
 from devclient.device import Device
-from devclient.fetcher import Fetcher
 from devclient.hooks import Runner
+from devclient.install import room
 from devclient.progress import Bars, nothing
 from devclient.trust.signed import Mirrors
+from devclient.web.fetcher import Fetcher
 from mirror import rules
 from mirror.errors import OTAError
 from mirror.files import Files
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from devclient.config import Settings
-    from devclient.results import Result
+    from devclient.records.results import Result
     from mirror.rules import Rule
 
 _log = logging.getLogger(__name__)

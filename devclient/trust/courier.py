@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from devclient.fetcher import Answer
     from devclient.trust.origin import Origin
+    from devclient.web.fetcher import Answer
 
 _NOT_FOUND = 404
 

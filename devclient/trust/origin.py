@@ -18,7 +18,7 @@ from devclient.trust_errors import IncompleteMirrorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from devclient.fetcher import Answer, Body, Fetcher
+    from devclient.web.fetcher import Answer, Body, Fetcher
 
 REST = 30
 """For how many requests a URL that failed comes after the others."""

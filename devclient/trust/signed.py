@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from devclient.config import Remote, Settings
-    from devclient.fetcher import Body, Fetcher
     from devclient.trust.judge import Target
     from devclient.trust.standing import Standing
+    from devclient.web.fetcher import Body, Fetcher
 
 
 class Mirrors:

@@ -9,7 +9,7 @@ import pytest
 
 from devclient.config import Network
 from devclient.errors import NetworkError
-from devclient.fetcher import Fetcher
+from devclient.web.fetcher import Fetcher
 from mirror import layout, trust
 from tests.attacks.scene import BRANCH, PACKAGE, ROLES
 from tests.support import httpd

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devclient import archive
-from devclient.archive import Limits
 from devclient.errors import ArchiveError, BrokenPromiseError
+from devclient.unpack import archive
+from devclient.unpack.archive import Limits
 from mirror.files import Calls, Files
 from tests.support import archives
 from tests.support.archives import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devclient import attributes
-from devclient.attributes import Attributes
+from devclient.install import attributes
+from devclient.install.attributes import Attributes
 from mirror.files import Files
 from tests.support import tools
 from tests.support.faults import CountingCalls

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import compressed
-from devclient.compressed import Flaw
+from devclient.unpack import compressed
+from devclient.unpack.compressed import Flaw
 from tests.support import archives
 from tests.support.archives import COMPRESSIONS, END, TREE, look, member, put, unpack
 

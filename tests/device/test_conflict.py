@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient.check import MOST_TRIED, Skipped, check
-from devclient.resolve import ROUNDS
+from devclient.solve.resolve import ROUNDS
 from tests.support.worlds import MemoryMirror, package, release
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import pytest
 
 from devclient.config import Network
 from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
-from devclient.fetcher import MAX_REDIRECTS, Fetcher
 from devclient.trust_errors import EndlessDataError
+from devclient.web.fetcher import MAX_REDIRECTS, Fetcher
 from mirror.errors import DeviceError
 from tests.support.httpd import PORTAL, Fault
 
@@ -173,12 +173,12 @@ def test_what_unpacks_to_too_much_is_left(fetcher: Fetcher, server: Server) -> N
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        (gzip.compress(JSON)[:-1], "cut off"),
-        (gzip.compress(JSON)[:12], "cut off"),
+        (gzip.compress(JSON, mtime=0)[:-1], "cut off"),
+        (gzip.compress(JSON, mtime=0)[:12], "cut off"),
         (b"", "cut off"),
-        (gzip.compress(JSON) + b"!", "more bytes came"),
-        (gzip.compress(JSON) + gzip.compress(JSON), "more bytes came"),
-        (gzip.compress(JSON)[:-8] + b"\0" * 8, "damaged"),
+        (gzip.compress(JSON, mtime=0) + b"!", "more bytes came"),
+        (gzip.compress(JSON, mtime=0) + gzip.compress(JSON, mtime=0), "more bytes came"),
+        (gzip.compress(JSON, mtime=0)[:-8] + b"\0" * 8, "damaged"),
         (JSON, "damaged"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devclient import gzipped
+from devclient.web import gzipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from devclient import headers
 from devclient.errors import NetworkError
+from devclient.web import headers
 
 
 def test_a_redirect_never_leads_from_https_to_http() -> None:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from devclient.archive import Limits
 from devclient.errors import ArchiveError
-from devclient.tree import Tree
-from devclient.ustar import Kind, Member
+from devclient.unpack.archive import Limits
+from devclient.unpack.tree import Tree
+from devclient.unpack.ustar import Kind, Member
 from tests.support import archives, cost
 from tests.support.archives import (
     COMPRESSIONS,

@@ -10,9 +10,9 @@ import pytest
 
 from devclient.config import Network
 from devclient.errors import BrokenPromiseError, NetworkError, NotOnMirrorError
-from devclient.fetcher import Fetcher
 from devclient.trust.origin import REST, Origin
 from devclient.trust_errors import IncompleteMirrorError
+from devclient.web.fetcher import Fetcher
 from tests.support import httpd
 from tests.support.httpd import PORTAL, Fault
 

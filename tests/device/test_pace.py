@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devclient.pace import Pace
+from devclient.web.pace import Pace
 
 
 class Clock:

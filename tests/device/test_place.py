@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import place
 from devclient.errors import PlaceError
+from devclient.install import place
 from devclient.plan import Found
 
 if TYPE_CHECKING:

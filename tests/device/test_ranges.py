@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devclient.ranges import Range
+from devclient.solve.ranges import Range
 from mirror import version
 from mirror.version import sort_key
 

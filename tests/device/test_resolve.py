@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devclient.check import check
-from devclient.resolve import ROUNDS, Release, UnsolvableError, in_order, solve
+from devclient.solve.resolve import ROUNDS, Release, UnsolvableError, in_order, solve
 from mirror.releases import Entry
 from mirror.version import Range
 from tests.support.worlds import MemoryMirror, package, release
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from devclient.check import Finding
-    from devclient.resolve import Versions
+    from devclient.solve.resolve import Versions
     from devclient.state import Package
     from tests.support import trees
 

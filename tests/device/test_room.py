@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from devclient import room
 from devclient.errors import SpaceError
+from devclient.install import room
 
 
 def test_what_fits_is_enough(tmp_path: Path) -> None:

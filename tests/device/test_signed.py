@@ -12,10 +12,10 @@ import pytest
 from devclient import config
 from devclient.check import Skipped, check
 from devclient.errors import BrokenPromiseError, NotOnMirrorError, SettingsError
-from devclient.fetcher import Fetcher
 from devclient.state import Package
 from devclient.trust.signed import Mirrors
 from devclient.trust_errors import EndlessDataError, IncompleteMirrorError, MixAndMatchError
+from devclient.web.fetcher import Fetcher
 from mirror import canonical, content, layout, releases
 from mirror.files import Files
 from tests.support import trees

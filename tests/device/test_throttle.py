@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from devclient.throttle import Throttle
+from devclient.web.throttle import Throttle
 
 BLOCK = 64 * 1024
 

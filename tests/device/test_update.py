@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import poll, results
+from devclient import poll
+from devclient.records import results
 from mirror.files import Files
 from tests.support import devices, trees
 from tests.support.devices import FolderMirror

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devclient import archive
-from devclient.archive import Limits
+from devclient.unpack import archive
+from devclient.unpack.archive import Limits
 from mirror.files import Files
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from devclient import check, cli, config, hooks
 from devclient.config import Remote, Settings
 from devclient.device import Device
 from devclient.errors import NotOnMirrorError
-from devclient.fetcher import Answer, Body, Fetcher
 from devclient.progress import nothing
 from devclient.state import Package
 from devclient.trust.origin import Origin
 from devclient.trust.signed import Mirrors
+from devclient.web.fetcher import Answer, Body, Fetcher
 from mirror import canonical, layout
 from mirror.files import Files
 from tests.support import trees

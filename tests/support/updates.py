@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from devclient.device import Device
     from devclient.outcome import Done
-    from devclient.results import Result
+    from devclient.records.results import Result
 
 OLD, NEW = "1.0", "2.0"
 BRANCH = "stable"

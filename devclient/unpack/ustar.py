@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from devclient.compressed import Flaw
+from devclient.unpack.compressed import Flaw
 from mirror.canonical import shown
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from devclient.state import OURS, Package
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devclient.contents import Contents
     from devclient.plan import Plan, Step
+    from devclient.records.contents import Contents
     from devclient.state import State
     from mirror.files import Files
 

@@ -11,18 +11,19 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
-from devclient import archive, attributes, place
 from devclient.errors import BrokenPromiseError, PlaceError
+from devclient.install import attributes, place
 from devclient.plan import Found, Kind
+from devclient.unpack import archive
 from mirror import blobs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devclient.archive import Limits
-    from devclient.attributes import Attributes
+    from devclient.install.attributes import Attributes
+    from devclient.install.sets import Sets
     from devclient.plan import Plan, Step
-    from devclient.sets import Sets
+    from devclient.unpack.archive import Limits
     from mirror.files import Files
 
 _log = logging.getLogger(__name__)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from devclient import place
+from devclient.install import place
 from devclient.plan import Found, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from devclient.install.sets import Sets
     from devclient.plan import Plan, Step
-    from devclient.sets import Sets
     from mirror.files import Files
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from devclient.errors import NotOnMirrorError
-from devclient.ranges import Range
-from devclient.resolve import Release
+from devclient.solve.ranges import Range
+from devclient.solve.resolve import Release
 from mirror import rules
 from mirror.version import sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from devclient.lists import Listed, Lists
-    from devclient.resolve import Versions
+    from devclient.solve.lists import Listed, Lists
+    from devclient.solve.resolve import Versions
     from devclient.state import Package
     from mirror.releases import Entry, Segment
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from devclient.compressed import Flaw
-from devclient.ustar import Kind
+from devclient.unpack.compressed import Flaw
+from devclient.unpack.ustar import Kind
 from mirror.canonical import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devclient.ustar import Member
+    from devclient.unpack.ustar import Member
 
 _ON_DISK = 4096  # bytes in a block of the file system
 _LONGEST_NAME = 255

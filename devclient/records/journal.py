@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from devclient import states
 from devclient.errors import JournalError
 from devclient.hooks import Process
-from devclient.slots import DamagedError, Slots
+from devclient.records.slots import DamagedError, Slots
 from devclient.states import State
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import ustar
-from devclient.compressed import Flaw
+from devclient.unpack import ustar
+from devclient.unpack.compressed import Flaw
 from mirror.blobs import CHUNK
 from mirror.canonical import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from devclient.ustar import Header, Member
+    from devclient.unpack.ustar import Header, Member
 
 EMPTY = "its archive is empty"
 """What is wrong with an archive that has no members."""

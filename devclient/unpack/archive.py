@@ -11,19 +11,19 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devclient import compressed, tar
-from devclient.compressed import Flaw
 from devclient.errors import ArchiveError, BrokenPromiseError
-from devclient.tree import Tree
-from devclient.ustar import Kind
+from devclient.unpack import compressed, tar
+from devclient.unpack.compressed import Flaw
+from devclient.unpack.tree import Tree
+from devclient.unpack.ustar import Kind
 from mirror import blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from devclient.tree import Place
-    from devclient.ustar import Member
+    from devclient.unpack.tree import Place
+    from devclient.unpack.ustar import Member
     from mirror.files import Files
 
 _NOT_YET = 0o700  # mode of folders while they are being filled

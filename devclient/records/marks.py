@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from devclient.errors import JournalError
-from devclient.slots import DamagedError, Slots
+from devclient.records.slots import DamagedError, Slots
 from mirror.trust import moment, time
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ PATIENCE = 3
 _FIRST_WAIT = timedelta(hours=1)
 _LONGEST_WAIT = timedelta(days=1)
 _SLOT = 64 * 1024
-_MOST = 100
-_MOST_TEXT = 300
+# so few and so short that they fit whatever the texts are: in JSON one character may take six bytes
+_MOST = 50
+_MOST_TEXT = 120
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from devclient import resolve
-from devclient.resolve import Exactly, Moves, Needs, candidates, requirements
+from devclient.solve import resolve
+from devclient.solve.resolve import Exactly, Moves, Needs, candidates, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devclient.resolve import Release, Requirement, Versions
+    from devclient.solve.resolve import Release, Requirement, Versions
 
 _MOST_STEPS = 1000
 _MOST_CLAUSES = 6

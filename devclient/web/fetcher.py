@@ -18,11 +18,11 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from devclient import gzipped, headers
 from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
-from devclient.pace import Pace, PacedResponse
-from devclient.throttle import Throttle
 from devclient.trust_errors import EndlessDataError
+from devclient.web import gzipped, headers
+from devclient.web.pace import Pace, PacedResponse
+from devclient.web.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,0 +1,1 @@
+"""Releases into their places, and back out of them."""

@@ -1,0 +1,1 @@
+"""What a device keeps in its work folder between two runs."""

@@ -1,0 +1,1 @@
+"""Which releases go together, and why others do not."""

@@ -1,0 +1,1 @@
+"""Archives, judged member by member and unpacked."""
