@@ -172,6 +172,14 @@ def command(scene: Scene, *words: str) -> list[str]:
     return [sys.executable, "-m", "devclient.cli", "--config", str(scene.home / "otadevice.toml"), *words]
 
 
+def publish(scene: Scene) -> None:
+    """Publish the new releases, and sign everything anew: who signs does not know what `lay` has put back."""
+    for package in scene.kind.packages:
+        releases = [_release(scene, package, version) for version in (OLD, NEW)]
+        trees.write(scene.tree, *releases, package=package)
+    trees.simulator(scene.tree).publish(everything=True)
+
+
 def spare(scene: Scene) -> Path:
     """Return the path of the state file that is allocated in advance."""
     return scene.home / ".otadevice.json.next"
@@ -182,6 +190,20 @@ def break_hook(scene: Scene, package: str, hook: str, command: str = "exit 1") -
     release = _release(scene, package, NEW)
     broken = replace(release, content={**release.content, hook: f"{release.content[hook]}; {command}"})
     trees.write(scene.tree, _release(scene, package, OLD), broken, package=package)
+
+
+def copy(scene: Scene) -> Path:
+    """Copy the device as it is now; returns where the copy is."""
+    kept = scene.folder.with_name("kept")
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(scene.home, kept, symlinks=True)
+    return kept
+
+
+def put_back(kept: Path, scene: Scene) -> None:
+    """Put the device back to what it was when `kept` was copied."""
+    shutil.rmtree(scene.home)
+    shutil.copytree(kept, scene.home, symlinks=True)
 
 
 def check(scene: Scene) -> str:
@@ -357,9 +379,7 @@ def _build(scene: Scene) -> None:
     devices.write_state(scene.home / "otadevice.json", *entries)
     results = poll.run(scene.device())
     assert {result.outcome for result in results} == {"updated"}, results
-    for package in scene.kind.packages:
-        releases = [_release(scene, package, version) for version in (OLD, NEW)]
-        trees.write(scene.tree, *releases, package=package)
+    publish(scene)
     scene.log.unlink()
 
 
