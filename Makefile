@@ -6,6 +6,8 @@ BIN := .venv/bin
 PARALLEL := --numprocesses auto --dist worksteal
 PIP := $(BIN)/pip --quiet --disable-pip-version-check --no-input
 
+test test-long: export TMPDIR := $(shell sh tests/scratch)
+
 .PHONY: help up test test-long lint demo bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:

@@ -165,7 +165,9 @@ class _Tail:
         self._kept = b""
         self._selector = selectors.DefaultSelector()
         self._selector.register(pipe, selectors.EVENT_READ)
+        self._longest = _GLANCE
         if exit_watch is not None:
+            self._longest = _LONGEST
             self._selector.register(exit_watch, selectors.EVENT_READ)
 
     def __enter__(self) -> Self:
@@ -189,9 +191,12 @@ class _Tail:
 
     def read(self, seconds: float) -> None:
         """Wait for output or the exit, at most that long, and take what came; it may return without either."""
-        longest = _GLANCE if self._exit_watch is None else _LONGEST
-        for key, _ in self._selector.select(min(seconds, longest)):
-            if key.fileobj is not self._pipe or not self.take():
+        for key, _ in self._selector.select(min(seconds, self._longest)):
+            if key.fileobj is not self._pipe:
+                # one that is traced is dead some time before that is told to its parent: look now and then
+                self._longest = _GLANCE
+                self._selector.unregister(key.fileobj)
+            elif not self.take():
                 self._selector.unregister(key.fileobj)
 
     def read_for(self, seconds: float) -> None:

@@ -1,0 +1,318 @@
+"""Running hooks: what they find, how their ends are told, and what is left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devclient import hooks, orphans
+from devclient.hooks import Hook, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from devclient.hooks import Ending, Process
+
+FAR = 60.0
+GRACE = 0.2
+VARIABLES = {"OTA_PACKAGE": "app", "OTA_RESULT": ""}
+SHELLS_OWN = {"PWD", "SHLVL", "_"}
+"""What shells add to the environment by themselves."""
+
+
+class Notes:
+    """What was recorded before a hook began."""
+
+    def __init__(self) -> None:
+        self.processes: list[Process] = []
+
+    def __call__(self, process: Process) -> None:
+        """Record a process."""
+        self.processes.append(process)
+
+
+@pytest.fixture
+def notes() -> Notes:
+    """Where the processes are recorded."""
+    return Notes()
+
+
+@pytest.fixture
+def runner(notes: Notes) -> Iterator[Runner]:
+    """A runner of little patience; what its hooks have left in the background is ended."""
+    made = Runner(orphans.boot_id(), GRACE)
+    yield made
+    for process in notes.processes:
+        _kill_group(process.pid)
+
+
+def test_a_hook_has_the_promised_environment_and_nothing_else(
+    runner: Runner, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PATH, LANG and the hook's variables; what otadevice itself was started with stays outside."""
+    monkeypatch.setenv("SECRET", "of the daemon")
+    monkeypatch.setenv("LD_PRELOAD", "")
+    monkeypatch.setenv("ENV", "/nowhere")
+
+    ending = _run(runner, notes, "env -0", VARIABLES)
+
+    found = dict(line.split("=", 1) for line in ending.output.split("\0") if line)
+    promised = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        **VARIABLES,
+    }
+    assert {name: value for name, value in found.items() if name not in SHELLS_OWN} == promised
+
+
+def test_variables_cannot_change_where_commands_are_looked_for(runner: Runner, notes: Notes) -> None:
+    """The fixed part of the environment is fixed."""
+    assert "evil" not in _run(runner, notes, 'echo "$PATH"', {"PATH": "/evil"}).output
+
+
+def test_a_hook_is_at_the_root_with_the_usual_umask(
+    runner: Runner, notes: Notes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Wherever otadevice was started, and with whichever umask."""
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o077)
+    try:
+        ending = _run(runner, notes, "pwd; umask")
+    finally:
+        os.umask(before)
+
+    assert ending.output.split() == ["/", "0022"]
+
+
+def test_a_hook_leads_a_process_group_of_its_own(runner: Runner, notes: Notes) -> None:
+    """The recorded process is the hook's shell, and the group is its."""
+    ending = _run(runner, notes, "cut -d' ' -f5 /proc/self/stat; echo $$")
+
+    [process] = notes.processes
+    assert ending.output.split() == [str(process.pid)] * 2
+    assert process.boot == runner.boot
+
+
+def test_a_hook_has_no_input(runner: Runner, notes: Notes) -> None:
+    """Whoever asks for input gets the end of the file at once."""
+    assert _run(runner, notes, "cat; echo over").output == "over\n"
+
+
+def test_a_hook_gets_no_descriptor_of_ours(runner: Runner, notes: Notes, tmp_path: Path) -> None:
+    """Not even one that is inheritable, such as what otadevice itself was started with."""
+    leak = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(leak, True)  # noqa: FBT003 - its name is the function's
+    try:
+        ending = _run(runner, notes, f"for fd in $(seq 3 {leak}); do [ -L /proc/$$/fd/$fd ] && echo $fd; done; true")
+    finally:
+        os.close(leak)
+
+    assert (ending.ok, ending.output) == (True, "")
+
+
+def test_no_descriptor_is_left_here(runner: Runner, notes: Notes) -> None:
+    """A hundred updates later otadevice has no more files open than before."""
+    _run(runner, notes, "true")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the number is all it takes
+
+    for command in ("true", "false", "kill -9 $$"):
+        _run(runner, notes, command)
+
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - names are all it takes
+
+
+def test_signals_that_otadevice_ignores_work_in_a_hook(runner: Runner, notes: Notes) -> None:
+    """Python ignores SIGPIPE, and a daemon may be started with others ignored; hooks are as at a terminal."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        ending = _run(runner, notes, "kill -TERM $$; echo lives on")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert ending.status == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("status", [0, 1, 75, 76])
+def test_the_exit_code_is_told(runner: Runner, notes: Notes, status: int) -> None:
+    """As it is; what it means is decided elsewhere."""
+    ending = _run(runner, notes, f"exit {status}")
+
+    assert (ending.status, ending.timed_out, ending.ok) == (status, False, status == 0)
+
+
+def test_a_signal_that_ends_the_shell_is_told(runner: Runner, notes: Notes) -> None:
+    """128 and its number, as shells have it."""
+    assert _run(runner, notes, "kill -9 $$").status == 128 + signal.SIGKILL
+
+
+def test_both_outputs_are_kept_in_the_order_of_writing(runner: Runner, notes: Notes) -> None:
+    """Also what is no text."""
+    ending = _run(runner, notes, "echo one; echo two >&2; echo three; printf '\\377'")
+
+    assert ending.output == "one\ntwo\nthree\n\N{REPLACEMENT CHARACTER}"
+
+
+def test_of_much_output_the_last_64_kib_are_kept(runner: Runner, notes: Notes) -> None:
+    """A hook that writes 20 MB is not held up, and its end says what went wrong."""
+    ending = _run(runner, notes, "head -c 20000000 /dev/zero | tr '\\0' x; echo the end; exit 3")
+
+    assert ending.status == 3
+    assert len(ending.output) == 64 * 1024
+    assert ending.output.endswith("xxxthe end\n")
+
+
+def test_a_command_may_look_like_an_option(runner: Runner, notes: Notes) -> None:
+    """The shell takes the whole of it as a command."""
+    assert _run(runner, notes, "-e 2>/dev/null; echo run").output == "run\n"
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_hook_that_takes_too_long_is_ended(notes: Notes, tmp_path: Path, watched: bool) -> None:  # noqa: FBT001 - a column of a table
+    """With all that it has started, and what it wrote so far is kept; also where the system tells of no exit."""
+    runner = _runner(late=tmp_path / "late", watched=watched)
+
+    ending = _run(runner, notes, f"sleep 1000 & echo begun; {_late(tmp_path)}")
+
+    assert ending.timed_out
+    assert not ending.ok
+    assert ending.output.strip() == "begun"
+    assert _group(notes.processes[0].pid) == []
+
+
+def test_a_hook_that_ends_well_when_it_is_late_is_late_all_the_same(notes: Notes, tmp_path: Path) -> None:
+    """Exit code 0 after TERM is no success."""
+    runner = _runner(late=tmp_path / "late", grace=FAR)
+
+    ending = _run(runner, notes, f"trap 'exit 0' TERM; {_late(tmp_path)}")
+
+    assert (ending.status, ending.timed_out, ending.ok) == (0, True, False)
+
+
+def test_a_hook_that_ignores_term_is_killed(notes: Notes, tmp_path: Path) -> None:
+    """After the time of grace, with its children, which ignore it too."""
+    runner = _runner(late=tmp_path / "late")
+
+    ending = _run(runner, notes, f"trap '' TERM; sleep 1000 & {_late(tmp_path)}")
+
+    assert ending.timed_out
+    assert ending.status == 128 + signal.SIGKILL
+    assert _group(notes.processes[0].pid) == []
+
+
+def test_the_last_words_within_the_time_of_grace_are_kept(notes: Notes, tmp_path: Path) -> None:
+    """What a hook says while it is being ended is shown."""
+    runner = _runner(late=tmp_path / "late", grace=FAR)
+
+    ending = _run(runner, notes, f"trap 'echo told to stop; exit 1' TERM; {_late(tmp_path)}")
+
+    assert ending.output.endswith("told to stop\n")
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_after_success_the_background_lives_on(
+    runner: Runner,
+    notes: Notes,
+    watched: bool,  # noqa: FBT001 - a column of a table
+) -> None:
+    """It is over when the shell exits, though a process still holds its output open, and that one is left alone."""
+    ending = _run(_runner(watched=watched), notes, "sleep 1000 & echo $!")
+
+    assert ending.ok
+    assert not ending.timed_out
+    assert _group(notes.processes[0].pid) == [int(ending.output)]
+
+
+@pytest.mark.parametrize("end", ["exit 1", "exit 75", "exit 76", "kill -9 $$"])
+def test_after_failure_the_background_is_ended(runner: Runner, notes: Notes, end: str) -> None:
+    """Or it would race with the rollback."""
+    ending = _run(runner, notes, f"sleep 1000 & (trap '' TERM; sleep 1000) & {end}")
+
+    assert not ending.ok
+    assert not ending.timed_out
+    assert _group(notes.processes[0].pid) == []
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt(), SystemExit(1)])
+def test_nothing_of_a_hook_runs_that_could_not_be_recorded(
+    runner: Runner, tmp_path: Path, error: BaseException
+) -> None:
+    """Its shell ends by itself, and is gone when the error is told."""
+    seen: list[Process] = []
+
+    def record(process: Process) -> None:
+        seen.append(process)
+        raise error
+
+    with pytest.raises(type(error)):
+        runner.run(Hook(f"touch {tmp_path}/run", {}, FAR), record)
+
+    assert list(tmp_path.iterdir()) == []
+    assert not Path("/proc", str(seen[0].pid)).exists()
+
+
+def test_a_hook_is_known_before_anything_of_it_runs(runner: Runner, tmp_path: Path) -> None:
+    """When it is recorded its shell is there, alive, and has done nothing."""
+    found: list[bool] = []
+
+    def record(process: Process) -> None:
+        found.extend([orphans.identify(process.pid, runner.boot) == process, (tmp_path / "run").exists()])
+
+    ending = runner.run(Hook(f"touch {tmp_path}/run", {}, FAR), record)
+
+    assert ending.ok
+    assert found == [True, False]
+    assert (tmp_path / "run").exists()
+
+
+def test_a_hook_that_is_killed_while_it_is_recorded_has_failed(runner: Runner, tmp_path: Path) -> None:
+    """The gate opens for nobody, which is a failure like any other."""
+    ending = runner.run(Hook(f"touch {tmp_path}/run", {}, FAR), lambda process: os.killpg(process.pid, signal.SIGKILL))
+
+    assert ending.status == 128 + signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_that_is_executable_is_run_by_itself(runner: Runner, notes: Notes, tmp_path: Path) -> None:
+    """With the interpreter that it names; any other one is for the shell."""
+    path = tmp_path / "a script's name"
+    path.write_text("#!/bin/cat\nshown\n")
+    assert "shown: " in _run(runner, notes, f"{hooks.script(path)} 2>&1").output
+
+    path.chmod(0o755)
+    assert _run(runner, notes, hooks.script(path)).output == "#!/bin/cat\nshown\n"
+
+
+def _run(runner: Runner, notes: Notes, command: str, variables: dict[str, str] | None = None) -> Ending:
+    return runner.run(Hook(command, variables or {}, FAR), notes)
+
+
+def _runner(*, late: Path = Path("/nowhere"), grace: float = GRACE, watched: bool = True) -> Runner:
+    """Make a runner for which an hour has passed as soon as `late` is there."""
+    first = iter([True])  # the deadline is set after the hook has begun, and must not be late already
+
+    def clock() -> float:
+        return time.monotonic() + (3600 if not next(first, False) and late.exists() else 0)
+
+    if watched:
+        return Runner(orphans.boot_id(), grace, clock=clock)
+    return Runner(orphans.boot_id(), grace, clock=clock, watch=lambda _pid: None)
+
+
+def _late(folder: Path) -> str:
+    """Let time be up, wake up who reads the output, and stay."""
+    return f"touch {folder}/late; echo; while :; do sleep 0.01; done"
+
+
+def _group(number: int) -> list[int]:
+    """List the living members of a process group."""
+    return [sight.pid for sight in orphans._everyone() if sight.alive and sight.group == number]
+
+
+def _kill_group(number: int) -> None:
+    for pid in _group(number):
+        os.kill(pid, signal.SIGKILL)

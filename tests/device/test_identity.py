@@ -1,0 +1,101 @@
+"""A device's secret: its own, made once, and made anew on another machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devclient.records import identity
+from mirror.files import Files
+from tests.support.faults import FULL_ONCE, Fault, FaultyCalls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devclient.records.identity import Identity
+
+MACHINE = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """The file with the machine's id."""
+    path = tmp_path / "machine-id"
+    path.write_text(f"{MACHINE}\n")
+    return path
+
+
+def test_a_device_keeps_its_identity(tmp_path: Path, machine: Path) -> None:
+    """Made at the first time, and the same ever after."""
+    first = _ensure(tmp_path, machine)
+
+    assert _ensure(tmp_path, machine) == first
+    assert len(bytes.fromhex(first.secret)) == 32
+
+
+def test_two_devices_have_two_secrets(tmp_path: Path, machine: Path) -> None:
+    """Though they are set up from one image."""
+    secrets = {identity.ensure(tmp_path / name, Files(), machine).secret for name in ("one", "other")}
+
+    assert len(secrets) == 2
+
+
+def test_only_its_owner_reads_the_secret(tmp_path: Path, machine: Path) -> None:
+    """And the machine's id does not stand beside it."""
+    _ensure(tmp_path, machine)
+
+    file = tmp_path / "work" / "identity.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert MACHINE not in file.read_text()
+
+
+def test_a_disk_in_another_machine_is_another_device(tmp_path: Path, machine: Path) -> None:
+    """It gets a secret of its own."""
+    first = _ensure(tmp_path, machine)
+    machine.write_text("fedcba9876543210fedcba9876543210\n")
+
+    second = _ensure(tmp_path, machine)
+
+    assert second.secret != first.secret
+    assert second.machine != first.machine
+    assert _ensure(tmp_path, machine) == second
+
+
+@pytest.mark.parametrize("text", [None, b"", b" \n", b"\xff"])
+def test_a_machine_without_an_id_is_one_machine(tmp_path: Path, machine: Path, text: bytes | None) -> None:
+    """Its device keeps its identity too."""
+    machine.unlink()
+    if text is not None:
+        machine.write_bytes(text)
+
+    first = _ensure(tmp_path, machine)
+
+    assert first.machine == ""
+    assert _ensure(tmp_path, machine) == first
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}", b"null", b'{"secret": ""}', b"\xff", b'{"other": 1}'])
+def test_a_damaged_identity_is_made_anew(tmp_path: Path, machine: Path, raw: bytes) -> None:
+    """A device without an identity takes no part in rollouts, which is worse."""
+    first = _ensure(tmp_path, machine)
+    (tmp_path / "work" / "identity.json").write_bytes(raw)
+
+    second = _ensure(tmp_path, machine)
+
+    assert second.secret != first.secret
+    assert _ensure(tmp_path, machine) == second
+    assert set(json.loads((tmp_path / "work" / "identity.json").read_bytes())) == {"secret", "machine"}
+
+
+def test_an_identity_that_cannot_be_kept_is_none(tmp_path: Path, machine: Path) -> None:
+    """It would be another one the next time."""
+    with pytest.raises(OSError, match="No space"):
+        identity.ensure(tmp_path, Files(FaultyCalls(Fault(2, FULL_ONCE))), machine)
+
+    assert not (tmp_path / "identity.json").exists()
+
+
+def _ensure(folder: Path, machine: Path) -> Identity:
+    return identity.ensure(folder / "work", Files(), machine)
