@@ -154,7 +154,13 @@ def parse(raw: bytes) -> Plan:
     Raises:
         ValueError: it is none that this version understands.
     """
-    fields = json.loads(raw)
+    try:
+        return _plan(json.loads(raw))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"it is no plan: {error!r}") from error
+
+
+def _plan(fields: dict[str, Any]) -> Plan:
     if fields.pop("format") > FORMAT:
         raise ValueError("a later version of otadevice wrote it")
     steps = tuple(_step(step) for step in fields.pop("steps"))

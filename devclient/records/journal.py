@@ -119,6 +119,7 @@ class Journal:
 
 def cause(code: str, message: str, package: str = "", bad: str = "") -> Cause:
     """Make a cause that fits into the journal."""
+    message = message.encode(errors="backslashreplace").decode()  # the names of files may be no text
     return Cause(code, message if len(message) <= _MOST_TEXT else f"{message[: _MOST_TEXT - 3]}...", package, bad)
 
 

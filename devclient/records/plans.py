@@ -41,7 +41,7 @@ class Plans:
         """The last committed update, as long as it can be undone."""
         try:
             return plan.parse(self._last.read_bytes())
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             return None  # it is only there to be undone
 
     def commit(self) -> None:

@@ -58,7 +58,7 @@ def save(new: Mapping[str, Result], work: Path, files: Files) -> None:
     found = {**load(work), **new}
     text = json.dumps([result.fields() for result in found.values()], indent=2, ensure_ascii=False)
     files.make_folder(work)
-    files.replace(_file(work), f"{text}\n".encode())
+    files.replace(_file(work), f"{text}\n".encode(errors="backslashreplace"))
 
 
 def load(work: Path) -> dict[str, Result]:
