@@ -158,7 +158,7 @@ def outcome(result: Result) -> str:
 def _what_came(result: Mapping[str, Any]) -> str:
     if result["to"]:
         return _change(result["version"], result["to"])
-    if result["outcome"] in {"postponed", "rolled back", "removed"}:
+    if result["outcome"] not in {"nothing newer", "updated"}:
         return f"{result['outcome']}: {result['message']}" if result["message"] else str(result["outcome"])
     return str(result["message"] or result["outcome"])
 
@@ -206,9 +206,7 @@ def _lines(row: Mapping[str, Any]) -> Iterator[str]:
     if last is None:
         yield "none yet"
     else:
-        yield f"{last['at']} {_change(last['version'], last['to']) if last['to'] else last['outcome']}"
-        if last["message"] and not last["to"]:
-            yield last["message"]
+        yield f"{last['at']} {_what_came(last)}"
         yield from last["complaints"]
         yield from (f"  | {line}" for line in last["output"].splitlines()[-_SHOWN:])
     if row["pin"]:

@@ -6,6 +6,7 @@ Ends with exit code 0, or 1 as soon as a step fails.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.journey.accidents import AccidentError, Door
 from tests.journey.people import Circle, CommandError
 from tests.support import published
 
@@ -35,7 +37,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="otamirror-demo-") as folder:
             show(Circle(Path(folder), print))
-    except (DemoError, CommandError, published.FetchError, OSError) as error:
+    except (DemoError, AccidentError, CommandError, published.FetchError, OSError) as error:
         print(f"\nThe demonstration failed: {error}", file=sys.stderr)
         return 1
     print("\nThat was the whole circle; everything is removed again.")
@@ -51,16 +53,23 @@ def show(circle: Circle) -> None:
     with service(circle) as url:
         step(f"The publisher drops {OLD} into the inbox")
         circle.publish(programs[OLD], OLD)
-        wait_for(url, OLD)
+        wait_for(url, "uv", OLD)
         step("A device is set up, pinned to the mirror's root of trust, and takes it")
         circle.set_up_device("demo", url)
         circle.run(f"otadevice add uv --branch stable --local {circle.installed}", "device")
         update(circle, OLD)
         step(f"The publisher drops {NEW}, the device updates itself")
         circle.publish(programs[NEW], NEW)
-        wait_for(url, NEW)
+        wait_for(url, "uv", NEW)
         update(circle, NEW)
         circle.run("otadevice status", "device")
+        door = Door(circle, functools.partial(wait_for, url))
+        step("A service is installed, and what it depends on comes along")
+        door.bring_along()
+        step("Its next release does not start: the update is rolled back, and the service runs again")
+        door.fail()
+        step("The one after that is interrupted by kill -9; recovered, it is taken at the next try")
+        door.lose_power()
         step("The publisher claims the package: from now on nobody else can sign for it, not even the mirror")
         circle.claim()
         yank = f"--package uv --branch stable --yank {OLD} --reason superseded"
@@ -112,9 +121,9 @@ def first_url(process: subprocess.Popen[str]) -> str:
     raise DemoError("`otamirror up` did not start")
 
 
-def wait_for(url: str, version: str) -> None:
+def wait_for(url: str, package: str, version: str) -> None:
     """Ask the mirror until it offers a version, as a person at a terminal would."""
-    address = f"{url}/maxVersion?package=uv&branch=stable"
+    address = f"{url}/maxVersion?package={package}&branch=stable"
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(urllib.error.HTTPError):

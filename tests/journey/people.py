@@ -58,9 +58,13 @@ class Circle:
         file = self.folder / "site" / "uv"
         shutil.copyfile(program, file)
         self.run(f"otamirror pack uv --package uv --branch stable --version {version} --force", "site")
-        for name in ("uv", "uv.json"):
-            self.tell(f"$ mv {name} var/inbox/")
-            (self.folder / "site" / name).rename(self.inbox / name)
+        self.drop("uv")
+
+    def drop(self, name: str) -> None:
+        """Drop a packed file into the inbox, the content.json last."""
+        for part in (name, f"{name}.json"):
+            self.tell(f"$ mv {part} var/inbox/")
+            (self.folder / "site" / part).rename(self.inbox / part)
 
     def set_up_device(self, name: str, url: str) -> None:
         """Set the device up for the mirror at `url`, pinned to its newest root."""

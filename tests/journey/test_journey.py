@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.journey.accidents import Door
 from tests.journey.people import Circle
 from tests.support import nginx, published, tools
 
@@ -109,3 +110,20 @@ def test_a_plain_client_finds_the_same_release_by_the_seed_addresses(
     assert newest["version"] == NEW
     assert again == newest
     assert hashlib.sha256(blob.content).hexdigest() == newest["sha256"]
+
+
+def test_a_service_survives_its_accidents(circle: Circle, server: nginx.Nginx) -> None:
+    """What it depends on comes along, a release that does not start is rolled back, a killed update is recovered."""
+    circle.run("otamirror build", "site")
+    circle.set_up_device("door-7", server.url)
+
+    def build(_package: str, _version: str) -> None:
+        circle.run("otamirror build", "site")
+
+    door = Door(circle, build)
+    door.bring_along()
+    door.fail()
+    door.lose_power()
+
+    assert door.state.read_text() == "3.0 runs\n"
+    assert "rollback would take door 3.0 to 1.0" in circle.run("otadevice status", "device")
