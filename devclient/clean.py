@@ -24,13 +24,13 @@ def after_commit(plan: Plan, device: Device) -> None:
         device.plans.forget_last()
     for sha256 in sorted(plan.blobs):
         device.files.remove(device.parts / sha256)
-    _tidy(plan, device)
+    _tidy(device)
 
 
 def after_nothing(plan: Plan, device: Device) -> None:
     """Remove what was laid out for `plan`, which changed nothing in the end; what was downloaded stays."""
     prepare.discard(plan, device.files)
-    _tidy(plan, device)
+    _tidy(device)
 
 
 def leftovers(device: Device) -> None:
@@ -42,9 +42,9 @@ def leftovers(device: Device) -> None:
         device.files.remove(path)
 
 
-def _tidy(plan: Plan, device: Device) -> None:
+def _tidy(device: Device) -> None:
     commit.discard(device.settings.state, device.files)
     last = device.plans.last
     kept = {last.before} if last and last.before != last.after else set()
-    if plan.before != plan.after or kept:
-        device.sets.tidy({device.sets.current, *kept})
+    # also if no folder has changed: what the update before kept may be of no use any more
+    device.sets.tidy({device.sets.current, *kept})

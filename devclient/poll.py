@@ -38,7 +38,7 @@ class Prospect:
 
     Attributes:
         finding: what the check found; None if it failed.
-        plan: what can be done; None if nothing is offered, or something is in the way.
+        plan: what can be done, at once or after a wait; None if nothing is offered, or it has no place here.
         error: what is in the way.
     """
 
@@ -158,7 +158,7 @@ def _names(device: Device, only: str) -> list[str]:
 
 
 def _look(package: Package, device: Device, wish: Wish | None = None) -> Prospect:
-    finding = None
+    finding = plan = None
     try:
         packages = state.load(device.settings.state).packages
         finding = check.check(
@@ -174,7 +174,7 @@ def _look(package: Package, device: Device, wish: Wish | None = None) -> Prospec
         if plan and (wait := device.marks.wait(plan.identity, device.now())):
             raise WaitingError(str(plan), wait.times, time(wait.until))
     except (OTAError, OSError) as error:
-        return Prospect(package, finding, error=error)
+        return Prospect(package, finding, plan, error)
     return Prospect(package, finding, plan)
 
 

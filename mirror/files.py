@@ -154,8 +154,8 @@ class Files:
         free space. A power cut may leave some of the bytes written and others not.
         """
         descriptor = self.calls.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            with _naming(path):
+        with _naming(path):
+            try:
                 rest = memoryview(data)
                 while rest:
                     written = self.calls.overwrite(descriptor, rest, offset)
@@ -163,8 +163,8 @@ class Files:
                 if size is not None:
                     self.calls.truncate(descriptor, size)
                 self.calls.fsync(descriptor)
-        finally:
-            self.calls.close(descriptor)
+            finally:
+                self.calls.close(descriptor)
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file, or a symbolic link, a second name in the place of whatever had that name."""

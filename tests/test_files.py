@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.files import Calls, Files
-from tests.support.faults import BROKEN, ERRORS, KILLS, CountingCalls, Fault, FaultyCalls, Killed, sweep
+from tests.support.faults import BROKEN, ERRORS, FULL, KILLS, CountingCalls, Fault, FaultyCalls, Killed, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -439,3 +439,132 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
         files.replace(tmp_path / "file", b"bytes")
     with pytest.raises(OSError, match=str(tmp_path)):
         files.sync_all(tmp_path)
+
+
+class ReluctantCalls(Calls):
+    """A system that takes three bytes of what is written over others."""
+
+    def overwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+        """Write the first bytes."""
+        return super().overwrite(descriptor, data[:3], offset)
+
+
+def an_overwrite(calls: Calls, folder: Path) -> None:
+    """Write over the middle of `f`."""
+    (folder / "f").write_bytes(OLD)
+    Files(calls).overwrite(folder / "f", b"BYTES", 4)
+
+
+class TestOverwrite:
+    """`overwrite`: in place, durable on return, and nothing else of the file changes."""
+
+    @pytest.mark.parametrize(("offset", "size"), [(0, None), (4, None), (len(OLD), None), (100, None), (0, 5), (2, 4)])
+    def test_only_those_bytes_change(self, tmp_path: Path, offset: int, size: int | None) -> None:
+        """All others stay; the file is as long as it was, or as was asked for, and the same file."""
+        path = tmp_path / "f"
+        path.write_bytes(OLD)
+        path.chmod(0o604)
+        before = path.stat()
+
+        Files().overwrite(path, b"12", offset, size=size)
+
+        wanted = bytearray(OLD.ljust(offset, b"\0"))
+        wanted[offset : offset + 2] = b"12"
+        assert path.read_bytes() == bytes(wanted[:size])
+        assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
+
+    def test_a_system_that_takes_little_at_a_time_gets_all(self, tmp_path: Path) -> None:
+        """Each rest goes to where it belongs."""
+        (tmp_path / "f").write_bytes(OLD)
+
+        Files(ReluctantCalls()).overwrite(tmp_path / "f", b"0123456789", 1)
+
+        assert (tmp_path / "f").read_bytes() == OLD[:1] + b"0123456789" + OLD[11:]
+
+    def test_it_is_durable_on_return(self, tmp_path: Path) -> None:
+        """Synced after the last write, and after the file was cut down."""
+        (tmp_path / "f").write_bytes(OLD)
+        calls = CountingCalls()
+
+        Files(calls).overwrite(tmp_path / "f", b"12", size=2)
+
+        assert [call.name for call in calls.calls] == ["open", "overwrite", "truncate", "fsync", "close"]
+
+    def test_what_is_not_there_is_not_made(self, tmp_path: Path) -> None:
+        """A file that has no space yet is nothing to be written over."""
+        with pytest.raises(FileNotFoundError):
+            Files().overwrite(tmp_path / "f", b"12")
+        assert names(tmp_path) == []
+
+    def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
+        """What another name leads to is not ours."""
+        (tmp_path / "theirs").write_bytes(OLD)
+        (tmp_path / "f").symlink_to("theirs")
+
+        with pytest.raises(OSError, match="symbolic links"):
+            Files().overwrite(tmp_path / "f", b"12")
+        assert (tmp_path / "theirs").read_bytes() == OLD
+
+    @sweep(in_a_new_folder(an_overwrite), (*KILLS, *ERRORS), wanted=20)
+    def test_whatever_happens_the_rest_stays(self, fault: Fault, tmp_path: Path) -> None:
+        """The bytes outside are never touched, the length never changes, and an error names the file."""
+        calls = FaultyCalls(fault)
+        if fault.mode is FULL:
+            an_overwrite(calls, tmp_path)  # a full disk takes what is written over
+        else:
+            with pytest.raises((Killed, OSError)) as caught:
+                an_overwrite(calls, tmp_path)
+            named = getattr(caught.value, "filename", str(tmp_path / "f"))
+            assert fault.point == 1 or named == str(tmp_path / "f")
+
+        data = (tmp_path / "f").read_bytes()
+        assert (data[:4], data[9:], len(data)) == (OLD[:4], OLD[9:], len(OLD))
+
+
+class TestSecondNames:
+    """`link` and `symlink`: in the place of whatever had the name."""
+
+    @pytest.mark.parametrize("taken", [False, True])
+    def test_a_file_gets_a_second_name(self, tmp_path: Path, *, taken: bool) -> None:
+        """Both are the same file."""
+        (tmp_path / "f").write_bytes(OLD)
+        if taken:
+            (tmp_path / "g").write_bytes(NEW)
+
+        Files().link(tmp_path / "f", tmp_path / "g")
+
+        assert (tmp_path / "g").samefile(tmp_path / "f")
+        assert names(tmp_path) == ["f", "g"]
+
+    def test_a_link_gets_one_and_is_not_followed(self, tmp_path: Path) -> None:
+        """It is the link that has two names then, also one that leads nowhere."""
+        (tmp_path / "f").symlink_to("nowhere")
+
+        Files().link(tmp_path / "f", tmp_path / "g")
+
+        assert (tmp_path / "g").readlink() == Path("nowhere")
+
+    @pytest.mark.parametrize("taken", ["", "file", "link"])
+    def test_a_symbolic_link_takes_the_name(self, tmp_path: Path, taken: str) -> None:
+        """What had it goes; what a link there led to stays."""
+        (tmp_path / "kept").write_bytes(OLD)
+        if taken == "file":
+            (tmp_path / "g").write_bytes(NEW)
+        elif taken == "link":
+            (tmp_path / "g").symlink_to("kept")
+
+        Files().symlink("anything/at all", tmp_path / "g")
+
+        assert (tmp_path / "g").readlink() == Path("anything/at all")
+        assert (tmp_path / "kept").read_bytes() == OLD
+
+    def test_a_folder_keeps_its_name(self, tmp_path: Path) -> None:
+        """It is not removed for a link."""
+        (tmp_path / "g").mkdir()
+        (tmp_path / "f").write_bytes(OLD)
+
+        with pytest.raises(OSError, match=r"directory|permitted"):
+            Files().link(tmp_path / "f", tmp_path / "g")
+        with pytest.raises(OSError, match=r"directory|permitted"):
+            Files().symlink("f", tmp_path / "g")
+        assert (tmp_path / "g").is_dir()

@@ -44,7 +44,8 @@ def commit(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
             files.replace(spare, raw, mode=place.stat().st_mode & 0o7777)
         files.overwrite(spare, raw, size=len(raw))
         files.rename(spare, place)
-        files.sync_folder(place.parent)
+    # also if it was right: whoever renamed it may have been killed before this
+    files.sync_folder(place.parent)
 
 
 def discard(file: Path, files: Files) -> None:

@@ -17,6 +17,9 @@ from mirror import rules
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_MOST_LINKS = 40
+"""As many as Linux follows."""
+
 
 def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
     """Return the file, or the link to a folder, that `local` is in the end, whether it exists or not.
@@ -93,6 +96,14 @@ def previous(target: Path) -> Path:
 
 
 def _in_the_end(path: Path, link: str) -> Path:
-    if link and path.is_symlink() and os.fspath(path.readlink()) == link:
-        return Path(os.path.realpath(path.parent), path.name)
+    """Follow links: to our own if one of them is that, otherwise to where they lead."""
+    next_one = path
+    for _ in range(_MOST_LINKS):
+        here = Path(os.path.realpath(next_one.parent), next_one.name)
+        if not here.is_symlink():
+            break
+        leads_to = os.fspath(here.readlink())
+        if leads_to == link:
+            return here
+        next_one = here.parent / leads_to
     return Path(os.path.realpath(path))

@@ -43,6 +43,7 @@ def prepare(plan: Plan, parts: Path, sets: Sets, limits: Limits, files: Files) -
     for step in plan.steps:
         target = step.path
         _make_folder(target.parent, files)
+        _make_way(step, files)
         if plan.kind is Kind.ROLLBACK:
             _lay_out_previous(step, sets, files)
         elif step.after:
@@ -63,9 +64,9 @@ def holds(target: Path, sha256: str, size: int) -> bool:
 def discard(plan: Plan, files: Files) -> None:
     """Remove what was laid out beside the places of `plan`, whose own names nothing has taken yet."""
     for step in plan.steps:
-        target = step.path
-        files.remove(place.new(target))
-        files.remove(place.old(target))
+        for path in _ours(step):
+            if not _is_folder(path):  # what `prepare` refused to take for its own
+                files.remove(path)
 
 
 def _lay_out(step: Step, sha256: str, parts: Path, sets: Sets, limits: Limits, files: Files) -> None:
@@ -78,8 +79,10 @@ def _lay_out(step: Step, sha256: str, parts: Path, sets: Sets, limits: Limits, f
         _lay_out_link(step, sets, files)
     elif blob.exists():
         _copy(blob, new, attributes.of(step.path), files, expected=sha256)
+    elif step.after and holds(step.path, sha256, step.after.size):
+        _give_name(step.path, new, files)  # nothing was downloaded because it is there
     else:
-        files.link(step.path, new)  # nothing was downloaded because it is there
+        raise PlaceError(step.local, "was changed during the update, which was given up; update again")
     _log.info("%s is ready to go to %s", step, step.local)
 
 
@@ -87,7 +90,7 @@ def _lay_out_previous(step: Step, sets: Sets, files: Files) -> None:
     if step.is_folder and step.after:
         _lay_out_link(step, sets, files)
     elif place.previous(step.path).is_file():
-        files.link(place.previous(step.path), place.new(step.path))
+        _give_name(place.previous(step.path), place.new(step.path), files)
 
 
 def _lay_out_link(step: Step, sets: Sets, files: Files) -> None:
@@ -98,12 +101,7 @@ def _lay_out_link(step: Step, sets: Sets, files: Files) -> None:
 def _keep(step: Step, target: Path, sets: Sets, files: Files) -> None:
     """Give what is at the place the name under which undoing finds it."""
     if step.found is Found.FILE:
-        try:
-            files.link(target, place.old(target))
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            _copy(target, place.old(target), attributes.of(target), files)
+        _give_name(target, place.old(target), files)
     elif step.found is Found.LINK and step.after is None:
         files.symlink(sets.link(step.package), place.old(target))
 
@@ -130,6 +128,32 @@ def _make_folder(folder: Path, files: Files) -> None:
     if not folder.exists():
         files.make_folder(folder)
         files.sync_all(folder)
+
+
+def _ours(step: Step) -> tuple[Path, Path]:
+    return place.new(step.path), place.old(step.path)
+
+
+def _make_way(step: Step, files: Files) -> None:
+    """Remove what lies under the names that are ours, or switching would take it for what was laid out."""
+    for path in _ours(step):
+        if _is_folder(path):
+            raise PlaceError(step.local, f"{path} is in the way: move it away")
+        files.remove(path)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _give_name(source: Path, target: Path, files: Files) -> None:
+    """Give a file a second name; where a file system has none, the name is that of a copy."""
+    try:
+        files.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _copy(source, target, attributes.of(source), files)
 
 
 def _copy(source: Path, target: Path, looks: Attributes, files: Files, expected: str = "") -> None:

@@ -69,16 +69,14 @@ class Sets:
     def switch(self) -> None:
         """Put the new set in place, durably; without effect if it is."""
         self._rename(_NEW)
+        self._files.sync_folder(self._work)
 
     def switch_back(self, before: str) -> None:
         """Put the set `before` back in place, durably; without effect if it is."""
-        if self.current == before:
-            return
-        if before:
-            self._rename(_OLD)
-        else:
-            self._files.remove(self._work / "current")
-            self._files.sync_folder(self._work)
+        if self.current != before:
+            self._rename(_OLD) if before else self._files.remove(self._work / "current")
+        # also if it was in place: whoever put it there may have been killed before this
+        self._files.sync_folder(self._work)
 
     def tidy(self, keep: Collection[str]) -> None:
         """Remove the links that switch, the sets that are not to be kept, and the folders that are in none of those."""
@@ -97,4 +95,3 @@ class Sets:
         link = self._work / name
         if link.is_symlink():
             self._files.rename(link, self._work / "current")
-            self._files.sync_folder(self._work)

@@ -1,7 +1,7 @@
 """From the old set to the new one, and back: renames of what `prepare` has laid out.
 
-Each function may be cut anywhere and be called again. None needs free space on a file system that renames and
-removes without it, as ext4 and xfs do.
+Wherever `switch` is cut, `switch_back` undoes it; it is never called again. The other functions may be cut anywhere
+and be called again. None needs free space on a file system that renames and removes without it, as ext4 and xfs do.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def settle(plan: Plan, files: Files) -> None:
             _discard(old, files)
             _discard(previous, files)
         elif os.path.lexists(old):
-            if previous.is_dir():
-                files.remove_tree(previous)
+            if previous.is_dir() or old.is_dir():
+                _discard(previous, files)
             files.rename(old, previous)
+            files.remove(old)  # it is still there if both were names of one file
     _sync(plan, files)
 
 

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirror import names
+
 if TYPE_CHECKING:
     from mirror.files import Files
 
@@ -46,7 +48,8 @@ def ensure(work: Path, files: Files, machine: Path = _MACHINE) -> Identity:
 
 def _load(file: Path) -> Identity | None:
     try:
-        return Identity(**json.loads(file.read_bytes()))
+        found = Identity(**json.loads(file.read_bytes()))
+        return found if names.is_sha256(found.secret) else None  # as many hex digits as that
     except (OSError, ValueError, TypeError):
         return None  # a damaged one is no identity
 

@@ -48,7 +48,8 @@ class Plans:
         """Make the plan the last committed one; without effect if it is."""
         if self._current.exists():
             self._files.rename(self._current, self._last)
-            self._files.sync_folder(self._work)
+        # also if it was: whoever renamed it may have been killed before this
+        self._files.sync_folder(self._work)
 
     def forget(self) -> None:
         """Forget the plan: it is over, and nothing has changed."""

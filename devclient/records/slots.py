@@ -62,6 +62,8 @@ class Slots:
         self._files.make_folder(self.path.parent)
         blank = bytes(self._size)
         self._files.replace(self.path, blank + raw if odd else raw + blank, mode=0o600)
+        # its folder may be as new as the file, whoever made it
+        self._files.sync_all(self.path.parent)
 
     def _encode(self, fields: Mapping[str, Any]) -> bytes:
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()

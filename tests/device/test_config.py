@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devclient import config, sample
-from devclient.config import Network, Remote
+from devclient.config import Folders, Hooks, Network, Remote
 from devclient.errors import SettingsError
 
 MIRROR = '[remotes.main]\nurls = ["https://updates.example.org/"]\nroot = "root.json"\n'
@@ -106,6 +106,23 @@ def test_a_bandwidth_is_a_number_of_bytes(tmp_path: Path, value: str) -> None:
         ('[remotes.main]\nurls = ["https://u:p@a.example"]', "is not the URL of a mirror"),
         ('[remotes.main]\nurls = ["https://a.example/?x"]', "is not the URL of a mirror"),
         ("state = x\n", "is not TOML: .* line 1"),
+        (MIRROR + "[hooks]\ntimeout = 0", "hooks.timeout: must be a number above 0, not 0"),
+        (MIRROR + "[hooks]\ngrace = -1", "hooks.grace: must be a number above 0, not -1"),
+        (MIRROR + "[hooks]\ntime = 1", "hooks.time: there is no such key; the nearest is hooks.timeout"),
+        (MIRROR + '[hooks]\nreboot = ""', "hooks.reboot: must be a shell command such as \"reboot\", not ''"),
+        (MIRROR + '[hooks]\nreboot = "  "', "hooks.reboot: must be a shell command"),
+        (MIRROR + '[hooks]\nreboot = ["reboot"]', "hooks.reboot: must be a shell command"),
+        (MIRROR + '[hooks]\nreboot = "a\\u0000b"', "hooks.reboot: must be a shell command"),
+        ("hooks = 1\n" + MIRROR, r"hooks: must be a table, \[hooks\]"),
+        (MIRROR + "[folders]\nbytes = 0", "folders.bytes: must be a whole number above 0, not 0"),
+        (MIRROR + "[folders]\nentries = 1.5", "folders.entries: must be a whole number above 0, not 1.5"),
+        (MIRROR + "[folders]\nentries = true", "folders.entries: must be a whole number above 0, not True"),
+        (MIRROR + "[folders]\nbites = 1", "folders.bites: .* the nearest is folders.bytes"),
+        ("folders = []\n" + MIRROR, r"folders: must be a table, \[folders\]"),
+        ("packages = 1\n" + MIRROR, r"packages: must be a table, with one such as \[packages.app\] for each package"),
+        (MIRROR + "[packages]\napp = 900", r"packages.app: must be a table, \[packages.app\]"),
+        (MIRROR + "[packages.app]\nhook_timeout = 0", "packages.app.hook_timeout: must be a number above 0, not 0"),
+        (MIRROR + "[packages.app]\ntimeout = 9", "packages.app.timeout: .* nearest is packages.app.hook_timeout"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, text: str, problem: str) -> None:
@@ -149,3 +166,26 @@ def test_remotes_are_found_by_any_of_their_urls(tmp_path: Path) -> None:
     assert settings.remote("https://d.example") is None
     assert settings.trust(main) != settings.trust(other)
     assert other.root == Path("/other.json")
+
+
+def test_hooks_and_folders_can_be_set(tmp_path: Path) -> None:
+    """Key by key; the others keep their defaults."""
+    settings = load(tmp_path, MIRROR + '[hooks]\ngrace = 2.5\nreboot = "kexec -e"\n[folders]\nentries = 7\n')
+
+    assert settings.hooks == Hooks(timeout=300, grace=2.5, reboot="kexec -e")
+    assert settings.folders == Folders(bytes=16 * 1024**3, entries=7)
+
+
+def test_one_package_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
+    """Where it has none, that of all hooks holds."""
+    settings = load(tmp_path, MIRROR + '[hooks]\ntimeout = 60\n[packages.app]\nhook_timeout = 900\n[packages."a.b"]\n')
+
+    assert [settings.hook_timeout(package) for package in ("app", "a.b", "lib")] == [900, 60, 60]
+
+
+def test_limits_are_those_of_the_contract(tmp_path: Path) -> None:
+    """Five minutes for a hook, ten seconds between TERM and KILL."""
+    settings = load(tmp_path, MIRROR)
+
+    assert (settings.hooks.timeout, settings.hooks.grace) == (300, 10)
+    assert settings.hook_timeout("app") == 300

@@ -548,7 +548,7 @@ from pathlib import Path
 from devclient import config
 from devclient.check import check
 from devclient.download import download
-from devclient.fetcher import Fetcher
+from devclient.web.fetcher import Fetcher
 from devclient.state import Package
 from devclient.trust.signed import Mirrors
 from mirror.files import Files

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,6 +140,39 @@ def test_signals_that_otadevice_ignores_work_in_a_hook(runner: Runner, notes: No
     assert ending.status == 128 + signal.SIGTERM
 
 
+def test_no_signal_is_ignored_or_blocked_in_a_hook(runner: Runner, notes: Notes) -> None:
+    """Whatever is blocked or ignored in otadevice, all signals come through."""
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+    try:
+        ending = _run(runner, notes, "grep -E '^Sig(Blk|Ign)' /proc/self/status")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGHUP, ignored)
+
+    assert [_signals(mask) for mask in ending.output.split()[1::2]] == [set(), set()]
+
+
+def test_hooks_are_run_by_a_daemon_without_any_stream(tmp_path: Path) -> None:
+    """One that was started with stdin, stdout and stderr closed, so that its pipes have their numbers."""
+    daemon = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from devclient.hooks import Hook, Runner, boot_id\n"
+        "os.closerange(0, 3)\n"
+        "command = 'cat; echo one; echo two >&2; ls /proc/self/fd'\n"
+        "ending = Runner(boot_id()).run(Hook(command, {}, 60), lambda process: None)\n"
+        "Path(sys.argv[1]).write_text(ending.output)\n"
+        "os._exit(ending.status)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", daemon, str(tmp_path / "output")], check=False, timeout=60)
+
+    assert done.returncode == 0
+    # the fourth is the folder that ls has open
+    assert (tmp_path / "output").read_text().split() == ["one", "two", "0", "1", "2", "3"]
+
+
 @pytest.mark.parametrize("status", [0, 1, 75, 76])
 def test_the_exit_code_is_told(runner: Runner, notes: Notes, status: int) -> None:
     """As it is; what it means is decided elsewhere."""
@@ -157,13 +193,33 @@ def test_both_outputs_are_kept_in_the_order_of_writing(runner: Runner, notes: No
     assert ending.output == "one\ntwo\nthree\n\N{REPLACEMENT CHARACTER}"
 
 
-def test_of_much_output_the_last_64_kib_are_kept(runner: Runner, notes: Notes) -> None:
-    """A hook that writes 20 MB is not held up, and its end says what went wrong."""
-    ending = _run(runner, notes, "head -c 20000000 /dev/zero | tr '\\0' x; echo the end; exit 3")
+@pytest.mark.parametrize("size", [20_000_000, pytest.param(1_000_000_000, marks=pytest.mark.long)])
+def test_of_much_output_the_last_64_kib_are_kept(runner: Runner, notes: Notes, size: int) -> None:
+    """A hook that writes a lot is not held up, costs no memory, and its end says what went wrong."""
+    _run(runner, notes, "echo")
+    tracemalloc.start()
+    try:
+        ending = _run(runner, notes, f"head -c {size} /dev/zero | tr '\\0' x; echo the end; exit 3")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
     assert ending.status == 3
-    assert len(ending.output) == 64 * 1024
-    assert ending.output.endswith("xxxthe end\n")
+    assert ending.output == "the end\n".rjust(64 * 1024, "x")
+    assert peak < 4 * 1024**2
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_hook_that_closes_its_output_is_waited_for(
+    notes: Notes,
+    tmp_path: Path,
+    watched: bool,  # noqa: FBT001 - a column of a table
+) -> None:
+    """The end of what it says is not its end."""
+    ending = _run(_runner(watched=watched), notes, f"exec >&- 2>&-; sleep 0.2; touch {tmp_path}/done; exit 7")
+
+    assert (ending.status, ending.output) == (7, "")
+    assert (tmp_path / "done").exists()
 
 
 def test_a_command_may_look_like_an_option(runner: Runner, notes: Notes) -> None:
@@ -227,6 +283,16 @@ def test_after_success_the_background_lives_on(
     assert _group(notes.processes[0].pid) == [int(ending.output)]
 
 
+def test_a_background_that_never_stops_writing_holds_nobody_up(runner: Runner, notes: Notes, tmp_path: Path) -> None:
+    """What is in the pipe when the shell exits is taken, and no more."""
+    writer = f"(while echo x; do touch {tmp_path}/writes; done) &"
+
+    ending = _run(runner, notes, f"{writer} until [ -e {tmp_path}/writes ]; do sleep 0.01; done")
+
+    assert ending.ok
+    assert ending.output.startswith("x\n")
+
+
 @pytest.mark.parametrize("end", ["exit 1", "exit 75", "exit 76", "kill -9 $$"])
 def test_after_failure_the_background_is_ended(runner: Runner, notes: Notes, end: str) -> None:
     """Or it would race with the rollback."""
@@ -235,6 +301,21 @@ def test_after_failure_the_background_is_ended(runner: Runner, notes: Notes, end
     assert not ending.ok
     assert not ending.timed_out
     assert _group(notes.processes[0].pid) == []
+
+
+def test_a_hook_is_ended_when_otadevice_is_told_to_stop(notes: Notes, tmp_path: Path) -> None:
+    """An owner who presses Ctrl-C is not left with half of a hook at work."""
+
+    def clock() -> float:
+        if (tmp_path / "late").exists():
+            raise KeyboardInterrupt
+        return 0.0
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(Runner(orphans.boot_id(), GRACE, clock=clock), notes, f"sleep 1000 & {_late(tmp_path)}")
+
+    assert _group(notes.processes[0].pid) == []
+    assert not Path("/proc", str(notes.processes[0].pid)).exists()
 
 
 @pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt(), SystemExit(1)])
@@ -287,6 +368,18 @@ def test_a_script_that_is_executable_is_run_by_itself(runner: Runner, notes: Not
     assert _run(runner, notes, hooks.script(path)).output == "#!/bin/cat\nshown\n"
 
 
+@pytest.mark.parametrize("name", ["-e", "a'b\"c", "$(touch run); & *", "two\nlines", "\u00fcber"])
+@pytest.mark.parametrize("mode", [0o644, 0o755])
+def test_a_scripts_name_may_be_anything(runner: Runner, notes: Notes, tmp_path: Path, name: str, mode: int) -> None:
+    """The shell takes none of it for itself."""
+    path = tmp_path / name
+    path.write_text("#!/bin/sh\necho run\n")
+    path.chmod(mode)
+
+    assert _run(runner, notes, hooks.script(path)).output == "run\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def _run(runner: Runner, notes: Notes, command: str, variables: dict[str, str] | None = None) -> Ending:
     return runner.run(Hook(command, variables or {}, FAR), notes)
 
@@ -306,6 +399,11 @@ def _runner(*, late: Path = Path("/nowhere"), grace: float = GRACE, watched: boo
 def _late(folder: Path) -> str:
     """Let time be up, wake up who reads the output, and stay."""
     return f"touch {folder}/late; echo; while :; do sleep 0.01; done"
+
+
+def _signals(mask: str) -> set[int]:
+    """Tell which signals are in a mask; the C library's own, of which programs know nothing, are left out."""
+    return {number for number in signal.valid_signals() if int(mask, 16) >> (number - 1) & 1}
 
 
 def _group(number: int) -> list[int]:

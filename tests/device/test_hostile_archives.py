@@ -267,8 +267,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 JUDGE = """
 import json, sys, tempfile
 from pathlib import Path
-from devclient import archive
-from devclient.archive import Limits
+from devclient.unpack import archive
+from devclient.unpack.archive import Limits
 from devclient.errors import ArchiveError
 from mirror.files import Files
 import hashlib

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devclient.records import identity
 from mirror.files import Files
-from tests.support.faults import FULL_ONCE, Fault, FaultyCalls
+from tests.support.faults import FULL_ONCE, KILLS, Fault, FaultyCalls, Killed, sweep
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from devclient.records.identity import Identity
 
 MACHINE = "0123456789abcdef0123456789abcdef"
@@ -99,3 +99,25 @@ def test_an_identity_that_cannot_be_kept_is_none(tmp_path: Path, machine: Path) 
 
 def _ensure(folder: Path, machine: Path) -> Identity:
     return identity.ensure(folder / "work", Files(), machine)
+
+
+@pytest.mark.parametrize("secret", ["", "ab", 5, None, ["ab" * 32], "zz" * 32])
+def test_a_secret_that_is_none_is_made_anew(tmp_path: Path, machine: Path, secret: object) -> None:
+    """What was written by hand, or half of one, is no secret."""
+    first = _ensure(tmp_path, machine)
+    file = tmp_path / "work" / "identity.json"
+    file.write_text(json.dumps({"secret": secret, "machine": first.machine}))
+
+    assert _ensure(tmp_path, machine).secret not in (secret, first.secret)
+
+
+@sweep(lambda calls: identity.ensure(Path(tempfile.mkdtemp()), Files(calls)), KILLS, wanted=20)
+def test_a_killed_first_run_leaves_no_identity_or_a_whole_one(fault: Fault, tmp_path: Path, machine: Path) -> None:
+    """The next run keeps what is there."""
+    with pytest.raises(Killed):
+        identity.ensure(tmp_path, Files(FaultyCalls(fault)), machine)
+
+    file = tmp_path / "identity.json"
+    kept = json.loads(file.read_bytes()) if file.exists() else None
+    found = identity.ensure(tmp_path, Files(), machine)
+    assert kept is None or found.secret == kept["secret"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from devclient.errors import JournalError
 from devclient.hooks import Process
@@ -14,12 +18,11 @@ from devclient.records.journal import Cause, Journal, Record
 from devclient.records.slots import Slots
 from devclient.states import TABLE, State
 from mirror.files import Files
-from tests.support.faults import BROKEN_ONCE, FULL, KILL_HALFWAY, Fault, FaultyCalls, Killed
+from tests.support.faults import BROKEN_ONCE, FULL, KILL_HALFWAY, KILLS, Fault, FaultyCalls, Killed, points
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mirror.files import Calls
+    from tests.support.faults import Mode
 
 PLAN = "5f" * 32
 FORWARD = (State.OFFERED, State.DOWNLOADED, State.PREPARED, State.INSTALLED, State.COMMITTED)
@@ -207,6 +210,75 @@ def test_it_is_readable_for_people_in_need(tmp_path: Path) -> None:
     last = json.loads(_raw(tmp_path)[:8192].partition(b"\n")[0][64:])
 
     assert (last["state"], last["format"], last["plan"]) == ("DOWNLOADED", 1, PLAN)
+
+
+_texts = st.text(max_size=128)
+_numbers = st.integers(0, 256)
+_boots = st.text(max_size=36)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    _numbers,
+    _numbers,
+    st.none() | st.builds(Process, st.integers(0, 2**32), st.integers(0, 2**64), _boots),
+    _boots,
+    st.none() | st.builds(journal.cause, st.just("hook"), st.text(max_size=2000), _texts, st.just("ab" * 32)),
+)
+def test_whatever_was_noted_comes_back(
+    begun: int, tries: int, process: Process | None, reboot: str, cause: Cause | None
+) -> None:
+    """Whatever letters it is made of, and it fits."""
+    with tempfile.TemporaryDirectory() as folder:
+        opened = _reach(Path(folder), State.PREPARED)
+
+        opened.note(begun=begun, turn=begun, tries=tries, process=process, reboot=reboot, cause=cause)
+
+        assert _open(Path(folder)).record == opened.record
+        assert (opened.record.process, opened.record.cause) == (process, cause)
+
+
+@pytest.mark.parametrize("mode", KILLS, ids=lambda mode: mode.name)
+@pytest.mark.parametrize(("state", "following"), LEGAL)
+def test_a_killed_step_leaves_one_state_or_the_other(
+    tmp_path: Path, state: State, following: State, mode: Mode
+) -> None:
+    """At each call; whoever opens the journal next can go on from there."""
+    total = points(lambda calls: _go(tmp_path / "counted", state, following, calls))
+
+    for point in range(1, total + 1):
+        folder = tmp_path / str(point)
+        with pytest.raises(Killed):
+            _go(folder, state, following, FaultyCalls(Fault(point, mode)))
+
+        found = _open(folder).record.state
+        assert found in (state, following)
+        if found is state:
+            _go_on(_open(folder), following)
+        assert _open(folder).record.state is following
+
+
+def test_a_journal_of_before_is_read(tmp_path: Path) -> None:
+    """What a release before had no word for is as it is when nothing was noted."""
+    _slots(tmp_path).save(
+        {"format": 1, "sequence": 5, "state": "COMMITTED", "plan": PLAN, "process": None, "cause": None}
+    )
+
+    assert _open(tmp_path).record == Record(State.COMMITTED, 5, PLAN)
+
+
+def _go(folder: Path, state: State, following: State, calls: Calls) -> None:
+    _reach(folder, state)
+    _go_on(_open(folder, calls), following)
+
+
+def _go_on(opened: Journal, following: State) -> None:
+    if following is State.OFFERED:
+        opened.start(PLAN)
+    elif following is State.IDLE:
+        opened.finish()
+    else:
+        opened.enter(following)
 
 
 def _open(folder: Path, calls: Calls | None = None) -> Journal:

@@ -111,3 +111,80 @@ def test_a_folder_of_its_owners_is_only_replaced_if_they_say_so(opt: Path) -> No
     (opt / "site").symlink_to(link)
     assert place.resolve(f"{opt}/site/", [opt], link) == opt / "site"
     assert place.found(f"{opt}/site/", opt / "site", link) is Found.LINK
+
+
+def test_our_own_link_is_found_behind_another_one(opt: Path, tmp_path: Path) -> None:
+    """A folder's place may be a link of its owner's: at the next update, too, that leads there and no further."""
+    work = tmp_path / "work"
+    link = f"{work}/current/site"
+    (work / "current" / "site").mkdir(parents=True)
+    (opt / "real").mkdir()
+    (opt / "site").symlink_to("hop")
+    (opt / "hop").symlink_to(opt / "real" / "site")
+
+    for wanted in (Found.NOTHING, Found.LINK):
+        target = place.resolve(f"{opt}/site/", [opt], link)
+
+        assert target == opt / "real" / "site"
+        assert place.found(f"{opt}/site/", target, link) is wanted
+        if wanted is Found.NOTHING:
+            target.symlink_to(link)
+
+
+def test_our_own_link_is_judged_by_where_it_lies(opt: Path, tmp_path: Path) -> None:
+    """That it leads into the work folder, which is not allowed, does not matter; that its folder is elsewhere does."""
+    link = f"{tmp_path}/work/current/site"
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "site").symlink_to(link)
+    (opt / "site").symlink_to(link)
+    (opt / "way-out").symlink_to(tmp_path / "etc")
+
+    assert place.resolve(f"{opt}/site/", [opt], link) == opt / "site"
+    with pytest.raises(PlaceError, match=f"leads to {tmp_path}/etc/site, which is in none"):
+        place.resolve(f"{opt}/way-out/site/", [opt], link)
+
+
+def test_the_link_of_another_package_is_not_ours_to_change(opt: Path, tmp_path: Path) -> None:
+    """Nor is one that is for a file."""
+    (opt / "site").symlink_to(f"{tmp_path}/work/current/other")
+
+    for local, link in ((f"{opt}/site/", f"{tmp_path}/work/current/site"), (f"{opt}/site", "")):
+        with pytest.raises(PlaceError, match="in none of the allowed folders"):
+            place.resolve(local, [opt], link)
+
+
+@pytest.mark.parametrize("leads_to", ["real/", "../opt/real", "./real/.", "{opt}/real/../real"])
+def test_a_link_may_say_it_in_any_way(opt: Path, leads_to: str) -> None:
+    """With a slash at its end, relative, or with dots; a folder that it leads to is its owner's."""
+    (opt / "real").mkdir()
+    (opt / "site").symlink_to(leads_to.format(opt=opt))
+
+    target = place.resolve(f"{opt}/site/", [opt], "/work/current/site")
+
+    assert target == opt / "real"
+    assert place.found(f"{opt}/site/", target, "/work/current/site", adopt=True) is Found.FOLDER
+
+
+@pytest.mark.parametrize("leads_to", ["..", "../..", ".", "/"])
+def test_a_link_to_a_folder_above_leads_out(opt: Path, leads_to: str) -> None:
+    """No package takes the place of all packages."""
+    (opt / "site").symlink_to(leads_to)
+
+    with pytest.raises(PlaceError, match="in none of the allowed folders"):
+        place.resolve(f"{opt}/site/", [opt], "/work/current/site")
+
+
+def test_a_file_where_a_folder_should_be_is_in_the_way(opt: Path) -> None:
+    """Also for who allowed that a folder is replaced."""
+    (opt / "site").write_bytes(b"")
+
+    with pytest.raises(PlaceError, match="is not a folder: move it away"):
+        place.found(f"{opt}/site/", opt / "site", "/work/current/site", adopt=True)
+
+
+def test_our_own_names_lie_beside_the_place(opt: Path) -> None:
+    """In the same folder, so that a rename is all it takes, and hidden."""
+    names = {place.new(opt / "app"), place.old(opt / "app"), place.previous(opt / "app")}
+
+    assert len(names) == 3
+    assert all(path.parent == opt and path.name.startswith(".app.") for path in names)

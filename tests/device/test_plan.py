@@ -6,6 +6,8 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from devclient import plan
 from devclient.plan import FORMAT, Found, Kind, Plan, Release, Step
@@ -107,3 +109,41 @@ def test_a_plan_reads_as_what_it_is_for() -> None:
     assert (PLAN.touches("site"), PLAN.touches("other")) == (True, False)
     assert (SITE.is_folder, APP.is_folder) == (True, False)
     assert str(SITE.path) == "/srv/site"
+
+
+_texts = st.text(max_size=20)
+_releases = st.none() | st.builds(Release, _texts, _texts, _texts, st.integers(0, 2**53))
+_steps = st.builds(
+    Step,
+    *[_texts] * 5,
+    _releases,
+    _releases,
+    st.sampled_from(Found),
+    folder=_texts,
+    auto=st.booleans(),
+    timeout=st.floats(0.1, 1e9) | st.integers(1, 10**6),
+    entry=_texts,
+)
+_plans = st.builds(
+    Plan, st.sampled_from(Kind), st.integers(1, 2**53), st.lists(_steps, max_size=4).map(tuple), _texts, _texts
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(_plans)
+def test_any_plan_comes_back(planned: Plan) -> None:
+    """Whatever texts and numbers it has; its identity with it."""
+    read = plan.parse(planned.encode())
+
+    assert read == planned
+    assert read.encode() == planned.encode()
+    assert read.identity == planned.identity
+
+
+@settings(deadline=None, max_examples=40)
+@given(_plans, st.integers(1, 9), _texts, _texts)
+def test_any_plan_has_the_identity_of_its_next_attempt(planned: Plan, attempt: int, before: str, after: str) -> None:
+    """The numbers of attempts and sets are not what it is about."""
+    again = dataclasses.replace(planned, attempt=attempt, before=before, after=after)
+
+    assert again.identity == planned.identity

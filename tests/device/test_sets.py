@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ import pytest
 
 from devclient.install.sets import Sets
 from mirror.files import Files
-from tests.support.faults import ERRORS, FULL, KILLS, Fault, FaultyCalls, Killed, sweep
+from tests.support import installs
+from tests.support.faults import ERRORS, FULL, KILLS, CountingCalls, Fault, FaultyCalls, Killed, sweep
 
 if TYPE_CHECKING:
     from mirror.files import Calls
@@ -154,3 +156,49 @@ def _switch_there_and_back(sets: Sets) -> None:
 def _seen(work: Path) -> dict[str, str]:
     """Tell which folders the packages have for those who read through the link."""
     return {link.name: (link / "name").read_text() for link in sorted((work / "current").iterdir())}
+
+
+@pytest.mark.parametrize("before", ["1", ""])
+def test_what_is_switched_back_is_durable(tmp_path: Path, before: str) -> None:
+    """Also if whoever switched it back was killed before that was."""
+    for point in range(1, 5):
+        work = tmp_path / str(point)
+        work.mkdir()
+        if before:
+            _prepared(work)
+        else:
+            _sets(work).make("2", NEW)
+        _sets(work).switch()
+        killed, repeated = FaultyCalls(Fault(point, KILLS[0])), CountingCalls()
+
+        with contextlib.suppress(Killed):
+            _sets(work, killed).switch_back(before)
+        _sets(work, repeated).switch_back(before)
+
+        assert _sets(work).current == before
+        assert installs.unsynced([*killed.calls[: point - 1], *repeated.calls]) == set()
+
+
+def test_a_set_may_be_empty(tmp_path: Path) -> None:
+    """As after the last folder was removed; a set that was there before can still be gone back to."""
+    _prepared(tmp_path)
+    _sets(tmp_path).make("3", {})
+    _sets(tmp_path).switch()
+
+    assert (_sets(tmp_path).current, _seen(tmp_path), _sets(tmp_path).content("3")) == ("3", {}, {})
+    _sets(tmp_path).switch_back("1")
+    assert _seen(tmp_path) == OLD
+
+
+def test_tidying_follows_no_link_out(tmp_path: Path) -> None:
+    """What a folder of a package links to is not its own."""
+    _prepared(tmp_path / "work")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").write_bytes(b"")
+    (tmp_path / "work" / "folders" / "1-app" / "out").symlink_to(tmp_path / "theirs")
+    _sets(tmp_path / "work").switch()
+
+    _sets(tmp_path / "work").tidy(["2"])
+
+    assert (tmp_path / "theirs" / "file").exists()
+    assert not (tmp_path / "work" / "folders" / "1-app").exists()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from devclient.records.slots import DamagedError, Slots
 from mirror.files import Files
-from tests.support.faults import BROKEN_ONCE, FULL, KILLS, Fault, FaultyCalls, Killed, sweep
+from tests.support import installs
+from tests.support.faults import BROKEN_ONCE, FULL, FULL_ONCE, KILLS, CountingCalls, Fault, FaultyCalls, Killed, sweep
 
 if TYPE_CHECKING:
     from mirror.files import Calls
@@ -183,6 +187,76 @@ def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
     _slots(tmp_path).save({"sequence": 1, "text": text})
 
     assert _slots(tmp_path).load() == {"sequence": 1, "text": text}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(2, 7), st.integers(0, SIZE), st.integers(0, SIZE), st.booleans())
+def test_a_slot_that_was_torn_is_not_believed(sequence: int, start: int, end: int, zeros: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+    """Whichever part of the new bytes had reached the disk: the record before holds, or the new one if it is whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        slots = _slots(Path(folder))
+        for number in range(1, sequence):
+            slots.save(_record(number))
+        old = slots.path.read_bytes()
+        slots.save(_record(sequence))
+        new = bytearray(slots.path.read_bytes())
+        at = sequence % 2 * SIZE
+        torn = bytearray(SIZE if zeros else old[at : at + SIZE])
+        torn[start:end] = new[at + start : at + end] if start < end else b""
+        new[at : at + SIZE] = torn
+        slots.path.write_bytes(new)
+
+        assert slots.load() in (_record(sequence - 1), _record(sequence))
+        assert (slots.load() == _record(sequence)) == (bytes(torn).rstrip(b"\0") == _line(_record(sequence), slots))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from(["saved", "killed", "full", "broken"]), max_size=12), st.integers(1, 4))
+def test_after_any_story_the_last_record_is_there(story: list[str], point: int) -> None:
+    """Saved, killed in between, refused by the system and tried again, in any order: never is there none."""
+    modes = {"full": FULL_ONCE, "broken": BROKEN_ONCE}
+    with tempfile.TemporaryDirectory() as folder:
+        slots, sequence = _slots(Path(folder)), 1
+        slots.save(_record(1))
+        for number, event in enumerate(story):
+            fault = Fault(point, modes.get(event, KILLS[number % 2]))
+            calls = None if event == "saved" else FaultyCalls(fault)
+            other = {**_record(sequence + 1), "text": chr(97 + number) * LONG}
+            with contextlib.suppress(Killed, OSError):
+                _slots(Path(folder), calls).save(other)
+
+            found = slots.load()
+            assert found is not None
+            assert found["sequence"] in (sequence, sequence + 1)
+            assert event != "saved" or found == other
+            sequence = found["sequence"]
+            assert slots.path.stat().st_size == 2 * SIZE
+
+
+def test_one_slot_is_written_and_no_block_of_the_other(tmp_path: Path) -> None:
+    """What a disk does to the block that it writes cannot touch the record before."""
+    slots = _slots(tmp_path)
+    for sequence in range(1, 6):
+        before = slots.path.read_bytes() if slots.path.exists() else bytes(2 * SIZE)
+        slots.save(_record(sequence))
+        after = slots.path.read_bytes()
+
+        changed = {at // 4096 for at in range(2 * SIZE) if before[at] != after[at]}
+        assert changed <= {sequence % 2}
+
+
+@pytest.mark.parametrize("folder", ["work", "work/deeper"])
+def test_a_first_record_is_durable_with_its_folder(tmp_path: Path, folder: str) -> None:
+    """The folder may be as new as the file."""
+    calls = CountingCalls()
+
+    Slots(tmp_path / folder / "record", SIZE, Files(calls)).save(_record(1))
+
+    assert installs.unsynced(calls.calls) == set()
+
+
+def _line(record: dict[str, object], slots: Slots) -> bytes:
+    return slots._encode(record).rstrip(b"\0")
 
 
 def _spoil(folder: Path, place: int) -> None:

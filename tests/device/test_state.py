@@ -215,3 +215,74 @@ def test_a_killed_save_leaves_the_old_or_the_new(tmp_path: Path, fault: Fault) -
         done = False
 
     assert state.load(file).device in ({"new"} if done else {"old", "new"})
+
+
+def test_the_owners_word_is_what_stays_when_nothing_is_installed(tmp_path: Path) -> None:
+    """Package, branch, place, mirror, pin, and keys of their own; nothing of the release."""
+    ours = {"pin": "<3", "auto": True, "content": "ab" * 32, "adopt": True}
+    wanted = APP | {"local": "/opt/app", "remote": "https://mine.example", "room": "cellar"}
+    package = load(tmp_path, entry(**(CONTENT.fields() | wanted), otadevice=ours)).packages[0]
+
+    kept = package.wanted()
+
+    assert kept.fields == wanted | {"new": 1, "otadevice": {"pin": "<3", "auto": True, "adopt": True}}
+    assert (kept.version, kept.content, kept.dependencies) == ("", "", {})
+    assert kept.wanted() == kept
+
+
+def test_an_entry_that_is_only_wanted_stays_short(tmp_path: Path) -> None:
+    """No empty keys are left behind."""
+    package = load(tmp_path, entry()).packages[0]
+
+    assert package.installed(CONTENT, "").wanted().fields == APP | {"new": 1}
+
+
+def test_a_package_can_be_left_out(tmp_path: Path) -> None:
+    """The others keep their order, and everything else stays."""
+    before = load(tmp_path, json.dumps({"note": 1, "package": [APP, {"package": "b", "branch": "x"}]}))
+
+    assert [package.name for package in before.without("app").packages] == ["b"]
+    assert before.without("app").fields["note"] == 1
+    assert before.without("none").packages == before.packages
+    assert len(before.packages) == 2
+
+
+def test_a_changed_entry_is_known_by_its_fingerprint(tmp_path: Path) -> None:
+    """Whatever key was changed; in which order they stand makes no difference."""
+    package = load(tmp_path, entry(note=[1, {"a": None}])).packages[0]
+
+    again = Package(dict(reversed(list(package.fields.items()))))
+    mine = dict(package.fields)
+    changed = [mine | {"note": 2}, mine | {"pin": 1}, APP, mine | {"branch": "b"}]
+
+    assert state.fingerprint(again) == state.fingerprint(package)
+    assert len({state.fingerprint(Package(fields)) for fields in [mine, *changed]}) == 5
+    assert state.fingerprint(None) == ""
+
+
+def test_what_otadevice_keeps_is_read_from_its_own_key(tmp_path: Path) -> None:
+    """And without it nothing is pinned, automatic or adopted."""
+    mine = load(tmp_path, entry(local="/srv/x/", otadevice={"auto": True, "adopt": True, "pin": "<3"})).packages[0]
+    assert (mine.auto, mine.adopt, mine.pin, mine.is_folder) == (True, True, "<3", True)
+
+    plain = load(tmp_path, entry(local="/srv/x", otadevice={"auto": 1, "adopt": "yes"})).packages[0]
+    assert (plain.auto, plain.adopt, plain.pin, plain.is_folder) == (False, False, "", False)
+
+
+def test_an_installed_folder_is_adopted_no_more(tmp_path: Path) -> None:
+    """What its owner allowed once holds for that once."""
+    wanted = load(tmp_path, entry(local="/srv/x/", otadevice={"adopt": True, "pin": "<3"})).packages[0]
+
+    installed = wanted.installed(CONTENT, "/srv/x/")
+
+    assert not installed.adopt
+    assert installed.pin == "<3"
+
+
+def test_only_what_is_installed_depends_on_anything(tmp_path: Path) -> None:
+    """What stands in the entry of a package that is only wanted is of no release."""
+    ranges = {"lib": ">=2"}
+
+    assert load(tmp_path, entry(version="1", dependencies=ranges)).packages[0].dependencies == ranges
+    assert load(tmp_path, entry(dependencies=ranges)).packages[0].dependencies == {}
+    assert load(tmp_path, entry(version="1", dependencies=["lib"])).packages[0].dependencies == {}

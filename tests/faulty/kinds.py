@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.support.httpd import PORTAL, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.faulty.scene import Asked
 
@@ -78,14 +78,6 @@ def _redirect(asked: Asked) -> list[Fault]:
     return [Fault(status=302, headers={"Location": asked.path})]
 
 
-def resets() -> Iterator[Kind]:
-    """Reset the connection at each sixteenth of the body."""
-    for part in range(16):
-        faults = _reset(part)
-        # as long as bytes come, a blob goes on
-        yield Kind(f"reset-{part}-16", faults, LATER, LATER if part == 0 else DONE, DONE)
-
-
 def _reset(part: int) -> Callable[[Asked], list[Fault]]:
     return lambda asked: [Fault(reset_after=asked.size * part // 16)]
 
@@ -109,5 +101,10 @@ KINDS = (
     Kind("redirect-loop", _redirect, LATER, LATER, DONE, small_once=DONE, root=LATER),
     Kind("byte-now-and-then", _always(Fault(drip=0.1)), LATER, LATER, DONE, hasty=True),
     Kind("stall", _always(Fault(hold_after=0)), LATER, LATER, DONE, hasty=True),
-    *resets(),
 )
+RESETS = tuple(
+    # as long as bytes come, a blob goes on
+    Kind(f"reset-{part}-16", _reset(part), LATER, LATER if part == 0 else DONE, DONE)
+    for part in range(16)
+)
+"""The connection is reset at each sixteenth of the body."""

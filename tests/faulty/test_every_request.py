@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faulty.kinds import DONE, KINDS, LATER, Kind
+from tests.faulty.kinds import DONE, KINDS, LATER, RESETS, Kind
 from tests.faulty.scene import HASTY, NEW, OLD, Asked, Scene, laid
 from tests.support.faults import spread
 from tests.support.httpd import Fault
@@ -104,13 +104,20 @@ def request(label: str) -> Asked:
     return asked
 
 
-each_request = pytest.mark.parametrize("label", sample(((asked.label,) for asked in recorded()), 3))
+each_request = pytest.mark.parametrize("label", sample(((asked.label,) for asked in recorded()), 2))
+each_case = pytest.mark.parametrize(
+    ("name", "label", "often"),
+    [
+        *(case for kind in KINDS for case in sample(cases(kind), 2)),
+        *sample((case for kind in RESETS for case in cases(kind)), 5),
+    ],
+)
 
 
-@pytest.mark.parametrize(("name", "label", "often"), [case for kind in KINDS for case in sample(cases(kind), 2)])
+@each_case
 def test_a_fault_at_a_request(scene: Scene, name: str, label: str, often: str) -> None:
     """Whichever request it befalls."""
-    (kind,) = [kind for kind in KINDS if kind.name == name]
+    (kind,) = [kind for kind in (*KINDS, *RESETS) if kind.name == name]
     asked, ever = request(label), often == "ever"
     code = kind.code(asked, ever=ever)
     assert code is not None
@@ -168,7 +175,7 @@ def test_an_edge_that_is_stale_from_some_request_on(scene: Scene, label: str) ->
     ends(scene, (DONE, OLD if label == "timestamp" else NEW), asking=(scene.server, scene.second))
 
 
-@pytest.mark.parametrize("seed", sample(((seed,) for seed in range(40)), 4))
+@pytest.mark.parametrize("seed", sample(((seed,) for seed in range(40)), 2))
 @pytest.mark.parametrize("often", ["once", "ever"])
 def test_two_edges_that_differ(scene: Scene, seed: int, often: str) -> None:
     """Behind one URL, chance decides which of two snapshots answers a request: what does not fit is left for later."""
@@ -179,7 +186,7 @@ def test_two_edges_that_differ(scene: Scene, seed: int, often: str) -> None:
     ends(scene, (LATER, OLD), (DONE, OLD), (DONE, NEW))
 
 
-@pytest.mark.parametrize("seed", sample(((seed,) for seed in range(20)), 3))
+@pytest.mark.parametrize("seed", sample(((seed,) for seed in range(20)), 2))
 def test_two_edges_that_differ_at_two_urls(scene: Scene, seed: int) -> None:
     """With another URL it gets there, or does not learn of the new set; nothing is in its way."""
     chance = random.Random(seed)

@@ -124,26 +124,41 @@ class Server:
         self.url = url
         self.requests: list[Request] = []
         self.ending = threading.Event()
-        self.refusing = False
-        self._listener, self._address = listener, listener.getsockname()
+        self._listener = listener
+        self._next: socket.socket | None = None  # what will listen, while nothing does
         self._faults: list[tuple[str, Fault, list[None]]] = []
 
     def misbehave(self, prefix: str, fault: Fault, times: int = 1_000_000) -> None:
         """Misbehave on the next requests for paths that begin with `prefix`; what is told first goes first."""
         self._faults.append((prefix, fault, [None] * times))
 
+    @property
+    def refusing(self) -> bool:
+        """Whether nothing listens."""
+        return self._next is not None
+
     def refuse(self) -> None:
         """Have nothing listen at this address until the server is told to behave."""
-        self.refusing = True
+        address = self._listener.getsockname()
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._next = socket.socket()
+        self._next.settimeout(self._listener.gettimeout())
+        self._next.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._next.bind(address)  # already now, so that nobody else gets the port
 
     def behave(self) -> None:
         """Do right from now on."""
         self._faults.clear()
-        if self.refusing:
-            with socket.create_server(self._address) as again:
-                os.dup2(again.fileno(), self._listener.fileno())
-            self.refusing = False
+        if self._next:
+            self._next.listen()
+            os.dup2(self._next.fileno(), self._listener.fileno())
+            self.close()
+
+    def close(self) -> None:
+        """Keep the port no longer."""
+        if self._next:
+            self._next.close()
+            self._next = None
 
     def next_fault(self, path: str) -> Fault:
         """Take the fault for a request."""
@@ -208,6 +223,7 @@ class _Web(ThreadingHTTPServer):
         for connection in self._open.copy():  # clients may keep theirs for the next request
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        self.server.close()
         self.server_close()
 
 

@@ -12,6 +12,7 @@ of that is written to a journal of the scene's own, so that it can be held again
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gzip
 import io
@@ -351,7 +352,9 @@ def place() -> Path:
 def _base() -> tempfile.TemporaryDirectory[str]:
     # in memory if possible: what is killed here is the process, never the machine
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    return tempfile.TemporaryDirectory(prefix="updates-", dir=memory if os.access(memory, os.W_OK) else None)
+    folder = tempfile.TemporaryDirectory(prefix="updates-", dir=memory if os.access(memory, os.W_OK) else None)
+    atexit.register(folder.cleanup)
+    return folder
 
 
 @functools.cache
