@@ -331,6 +331,17 @@ def test_a_blob_is_fetched_anew_once(downloads: Downloads, server: Server) -> No
     assert list(downloads.folder.iterdir()) == []
 
 
+def test_a_blob_is_fetched_anew_once_even_if_it_is_cut_off_each_time(downloads: Downloads, server: Server) -> None:
+    """Bytes of several answers are no excuse for ever."""
+    server.misbehave("/otafiles/", Fault(flip=HALF, cut_after=HALF), times=8)
+
+    with pytest.raises(BrokenPromiseError):
+        downloads.go()
+
+    assert ranges(server) == ["", f"bytes={HALF}-"] * 2
+    assert list(downloads.folder.iterdir()) == []
+
+
 def test_what_was_cut_off_and_is_wrong_is_fetched_anew(downloads: Downloads, server: Server) -> None:
     """The bytes of two answers in one run may be of two servers, one of which lies."""
     server.misbehave("/otafiles/", Fault(flip=1, cut_after=HALF), times=1)

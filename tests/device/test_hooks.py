@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from devclient import hooks, orphans
 from devclient.hooks import Hook, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from devclient.hooks import Ending, Process
 
@@ -103,7 +104,7 @@ def test_a_hook_leads_a_process_group_of_its_own(runner: Runner, notes: Notes) -
 
 def test_a_hook_has_no_input(runner: Runner, notes: Notes) -> None:
     """Whoever asks for input gets the end of the file at once."""
-    assert _run(runner, notes, "cat; echo over").output == "over\n"
+    assert _run(runner, notes, "cat; readlink /proc/self/fd/0").output == "/dev/null\n"
 
 
 def test_a_hook_gets_no_descriptor_of_ours(runner: Runner, notes: Notes, tmp_path: Path) -> None:
@@ -215,11 +216,30 @@ def test_a_hook_that_closes_its_output_is_waited_for(
     tmp_path: Path,
     watched: bool,  # noqa: FBT001 - a column of a table
 ) -> None:
-    """The end of what it says is not its end."""
-    ending = _run(_runner(watched=watched), notes, f"exec >&- 2>&-; sleep 0.2; touch {tmp_path}/done; exit 7")
+    """The end of what it says is not its end, nor a reason to turn in circles until that comes."""
+    looks: list[float] = []
+
+    def clock() -> float:
+        looks.append(time.monotonic())
+        return looks[-1]
+
+    runner = _runner(clock=clock, watched=watched)
+    ending = _run(runner, notes, f"exec >&- 2>&-; sleep 0.2; touch {tmp_path}/done; exit 7")
 
     assert (ending.status, ending.output) == (7, "")
     assert (tmp_path / "done").exists()
+    assert len(looks) < 100
+
+
+def test_what_was_written_last_is_kept_though_the_hook_is_over_already(notes: Notes) -> None:
+    """What is in the pipe when the shell exits belongs to the output."""
+
+    def watch(pid: int) -> None:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    ending = _run(Runner(orphans.boot_id(), GRACE, watch=watch), notes, "echo last words")
+
+    assert ending.output == "last words\n"
 
 
 def test_a_command_may_look_like_an_option(runner: Runner, notes: Notes) -> None:
@@ -263,10 +283,12 @@ def test_a_hook_that_ignores_term_is_killed(notes: Notes, tmp_path: Path) -> Non
 def test_the_last_words_within_the_time_of_grace_are_kept(notes: Notes, tmp_path: Path) -> None:
     """What a hook says while it is being ended is shown."""
     runner = _runner(late=tmp_path / "late", grace=FAR)
+    much = "head -c 1000000 /dev/zero"  # it would be stuck in the pipe if nobody read it now
 
-    ending = _run(runner, notes, f"trap 'echo told to stop; exit 1' TERM; {_late(tmp_path)}")
+    ending = _run(runner, notes, f"trap '{much}; echo told to stop; exit 1' TERM; {_late(tmp_path)}")
 
-    assert ending.output.endswith("told to stop\n")
+    assert ending.output.endswith("\0told to stop\n")
+    assert ending.status == 1
 
 
 @pytest.mark.parametrize("watched", [True, False])
@@ -352,7 +374,12 @@ def test_a_hook_is_known_before_anything_of_it_runs(runner: Runner, tmp_path: Pa
 
 def test_a_hook_that_is_killed_while_it_is_recorded_has_failed(runner: Runner, tmp_path: Path) -> None:
     """The gate opens for nobody, which is a failure like any other."""
-    ending = runner.run(Hook(f"touch {tmp_path}/run", {}, FAR), lambda process: os.killpg(process.pid, signal.SIGKILL))
+
+    def record(process: Process) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    ending = runner.run(Hook(f"touch {tmp_path}/run", {}, FAR), record)
 
     assert ending.status == 128 + signal.SIGKILL
     assert list(tmp_path.iterdir()) == []
@@ -384,16 +411,22 @@ def _run(runner: Runner, notes: Notes, command: str, variables: dict[str, str] |
     return runner.run(Hook(command, variables or {}, FAR), notes)
 
 
-def _runner(*, late: Path = Path("/nowhere"), grace: float = GRACE, watched: bool = True) -> Runner:
+def _runner(
+    *,
+    late: Path = Path("/nowhere"),
+    grace: float = GRACE,
+    watched: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+) -> Runner:
     """Make a runner for which an hour has passed as soon as `late` is there."""
     first = iter([True])  # the deadline is set after the hook has begun, and must not be late already
 
-    def clock() -> float:
-        return time.monotonic() + (3600 if not next(first, False) and late.exists() else 0)
+    def time_there() -> float:
+        return clock() + (3600 if not next(first, False) and late.exists() else 0)
 
     if watched:
-        return Runner(orphans.boot_id(), grace, clock=clock)
-    return Runner(orphans.boot_id(), grace, clock=clock, watch=lambda _pid: None)
+        return Runner(orphans.boot_id(), grace, clock=time_there)
+    return Runner(orphans.boot_id(), grace, clock=time_there, watch=lambda _pid: None)
 
 
 def _late(folder: Path) -> str:
@@ -412,5 +445,5 @@ def _group(number: int) -> list[int]:
 
 
 def _kill_group(number: int) -> None:
-    for pid in _group(number):
-        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(number, signal.SIGKILL)

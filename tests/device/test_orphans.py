@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from devclient.orphans import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 BOOT = orphans.boot_id()
 GRACE = 0.2
@@ -37,6 +37,13 @@ def record(process):
         sys.stdin.read()
 
 print(Runner(boot_id(), 60).run(Hook(sys.argv[2], {}, 60), record))
+"""
+
+HEADLESS = """
+import ctypes, threading
+threading.Thread(target=threading.Event().wait).start()
+print(flush=True)
+ctypes.CDLL(None).pthread_exit(None)
 """
 
 
@@ -104,7 +111,7 @@ def test_what_ignores_term_is_killed(start: Callable[..., subprocess.Popen[bytes
 
 def test_what_obeys_term_gets_its_time(start: Callable[..., subprocess.Popen[bytes]]) -> None:
     """It may clean up before it goes."""
-    shell = start("trap 'exit 7' TERM; echo; while :; do sleep 0.01; done")
+    shell = start("trap 'sleep 0.3; exit 7' TERM; echo; while :; do sleep 0.01; done")
     _read_line(shell)
 
     assert orphans.end(orphans.identify(shell.pid, BOOT), BOOT, 60)
@@ -150,6 +157,18 @@ def test_a_zombie_is_as_good_as_gone() -> None:
         _await(lambda: _group(zombie.pid) == [])
 
         assert not orphans.end(process, BOOT, GRACE)
+
+
+def test_a_process_without_its_first_thread_is_alive() -> None:
+    """It looks like a zombie, and its other threads are at work."""
+    with subprocess.Popen([sys.executable, "-c", HEADLESS], process_group=0, stdout=subprocess.PIPE) as headless:
+        _read_line(headless)
+        process = orphans.identify(headless.pid, BOOT)
+        _await(lambda: Path(f"/proc/{headless.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+
+        assert orphans.end(process, BOOT, GRACE)
+
+        assert headless.wait() == -signal.SIGTERM
 
 
 def test_without_its_leader_a_group_is_ended_by_the_marker(start: Callable[..., subprocess.Popen[bytes]]) -> None:

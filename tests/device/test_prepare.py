@@ -27,7 +27,10 @@ from tests.support.faults import (  # fmt: skip
 from tests.support.installs import CASES, MANY, NEW, OLD, Scene
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.faults import Mode
 
 PLANS = [*((name,) for name in CASES), MANY]
 OWN_NAMES = (".ota-new", ".ota-old")
@@ -67,7 +70,7 @@ def test_what_is_in_use_is_not_touched(tmp_path: Path, names: tuple[str, ...]) -
 
 @plans
 @pytest.mark.parametrize("mode", [KILL_BEFORE, KILL_HALFWAY, FULL_ONCE, BROKEN_ONCE], ids=lambda mode: mode.name)
-def test_what_was_cut_off_is_removed_and_tried_again(tmp_path: Path, names: tuple[str, ...], mode: object) -> None:
+def test_what_was_cut_off_is_removed_and_tried_again(tmp_path: Path, names: tuple[str, ...], mode: Mode) -> None:
     """Killed or failed at any call: cleaning brings back the tree from before, and the next try works."""
     scene = installs.lay(tmp_path / "device", *names)
     total = points(scene.prepare)
@@ -76,7 +79,7 @@ def test_what_was_cut_off_is_removed_and_tried_again(tmp_path: Path, names: tupl
         scene = installs.lay(tmp_path / "device", *names)
         before = scene.look()
         try:
-            scene.prepare(FaultyCalls(Fault(point, mode)))  # type: ignore[arg-type]
+            scene.prepare(FaultyCalls(Fault(point, mode)))  # a column of the table
         except (Killed, OSError):
             scene.clean()
             assert scene.look() == before
@@ -212,11 +215,13 @@ def _a_link(path: Path) -> None:
 
 @pytest.mark.parametrize("put", [_a_file, _a_folder, _a_link])
 @pytest.mark.parametrize("name", ["a first file", "a first folder", "a file removed that is gone"])
-def test_what_came_to_lie_there_meanwhile_is_not_touched(tmp_path: Path, name: str, put: object) -> None:
+def test_what_came_to_lie_there_meanwhile_is_not_touched(
+    tmp_path: Path, name: str, put: Callable[[Path], None]
+) -> None:
     """The update is given up, and whatever it is stays as it is."""
     scene = installs.lay(tmp_path / "device", name)
     (step,) = scene.plan.steps
-    put(step.path)  # type: ignore[operator]
+    put(step.path)  # a column of the table
     before = scene.look()
 
     with pytest.raises(PlaceError):

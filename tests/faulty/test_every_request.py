@@ -7,6 +7,7 @@ well, the next update reaches the new set.
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,8 @@ def request(label: str) -> Asked:
     return asked
 
 
-each_request = pytest.mark.parametrize("label", sample(((asked.label,) for asked in recorded()), 2))
+LABELS = [asked.label for asked in recorded()]
+OFTEN = ("once", "ever")
 each_case = pytest.mark.parametrize(
     ("name", "label", "often"),
     [
@@ -127,7 +129,7 @@ def test_a_fault_at_a_request(scene: Scene, name: str, label: str, often: str) -
     ends(scene, (code, set_after(code)), *(() if ever else HEALED))
 
 
-@each_request
+@pytest.mark.parametrize("label", sample(itertools.product(LABELS), 3))
 def test_nothing_listens(scene: Scene, label: str) -> None:
     """From some request on every connection is refused: try again later."""
     before = recorded()[: recorded().index(request(label))]
@@ -139,8 +141,7 @@ def test_nothing_listens(scene: Scene, label: str) -> None:
     ends(scene, (LATER, OLD))
 
 
-@each_request
-@pytest.mark.parametrize("often", ["once", "ever"])
+@pytest.mark.parametrize(("label", "often"), sample(itertools.product(LABELS, OFTEN), 4))
 def test_a_redirect_to_plain_http_is_not_followed(scene: Scene, label: str, often: str) -> None:
     """Not even to a server that would do well: who asks by https asks nobody else."""
     asked = request(label)
@@ -151,20 +152,18 @@ def test_a_redirect_to_plain_http_is_not_followed(scene: Scene, label: str, ofte
     ends(scene, (LATER, OLD), *(() if often == "ever" else HEALED), asking=(scene.secure,))
 
 
-@each_request
-@pytest.mark.parametrize("often", ["once", "ever"])
-@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
-def test_a_stale_edge(scene: Scene, label: str, often: str, *, first: bool) -> None:
+@pytest.mark.parametrize(("label", "often", "where"), sample(itertools.product(LABELS, OFTEN, ("before", "behind")), 6))
+def test_a_stale_edge(scene: Scene, label: str, often: str, where: str) -> None:
     """One of two URLs has an older snapshot: what it lacks the other has, and nothing new is nothing new."""
     stale, fresh = scene.server, scene.second
-    scene.begin(*((stale, fresh) if first else (fresh, stale)))
+    scene.begin(*((stale, fresh) if where == "before" else (fresh, stale)))
     befall(stale, request(label), [Fault(folder=scene.older)], ever=often == "ever")
 
-    unaware = first and label == "timestamp"
+    unaware = (where, label) == ("before", "timestamp")
     ends(scene, (DONE, OLD if unaware else NEW), asking=(stale, fresh))
 
 
-@each_request
+@pytest.mark.parametrize("label", sample(itertools.product(LABELS), 3))
 def test_an_edge_that_is_stale_from_some_request_on(scene: Scene, label: str) -> None:
     """The device gets there, unless even the timestamp is an old one."""
     asked = [asked.path for asked in recorded()]
@@ -175,8 +174,7 @@ def test_an_edge_that_is_stale_from_some_request_on(scene: Scene, label: str) ->
     ends(scene, (DONE, OLD if label == "timestamp" else NEW), asking=(scene.server, scene.second))
 
 
-@pytest.mark.parametrize("seed", sample(((seed,) for seed in range(40)), 2))
-@pytest.mark.parametrize("often", ["once", "ever"])
+@pytest.mark.parametrize(("seed", "often"), sample(itertools.product(range(40), OFTEN), 4))
 def test_two_edges_that_differ(scene: Scene, seed: int, often: str) -> None:
     """Behind one URL, chance decides which of two snapshots answers a request: what does not fit is left for later."""
     chance = random.Random(seed)
@@ -186,7 +184,7 @@ def test_two_edges_that_differ(scene: Scene, seed: int, often: str) -> None:
     ends(scene, (LATER, OLD), (DONE, OLD), (DONE, NEW))
 
 
-@pytest.mark.parametrize("seed", sample(((seed,) for seed in range(20)), 2))
+@pytest.mark.parametrize("seed", sample(itertools.product(range(20)), 2))
 def test_two_edges_that_differ_at_two_urls(scene: Scene, seed: int) -> None:
     """With another URL it gets there, or does not learn of the new set; nothing is in its way."""
     chance = random.Random(seed)
