@@ -152,7 +152,10 @@ def _installed(package: Package, desk: Desk) -> Release:
 def _see_that_places_differ(steps: Sequence[Step], desk: Desk) -> None:
     taken = {package.local.rstrip("/"): package.name for package in desk.state.packages if package.local}
     targets: dict[str, str] = {}
+    ours = [path.resolve() for path in (desk.settings.work, desk.settings.state, desk.settings.file)]
     for step in steps:
+        if any(step.path == path or path in step.path.parents for path in ours):
+            raise PlaceError(step.local, "is where otadevice keeps its own files: give another place")
         other = targets.setdefault(step.target, step.package)
         if other == step.package:
             other = taken.get(step.local.rstrip("/"), other)

@@ -15,8 +15,14 @@ from tests.support.faults import FULL_ONCE, KILLS, Fault, FaultyCalls, Killed, s
 
 if TYPE_CHECKING:
     from devclient.records.identity import Identity
+    from mirror.files import Calls
 
 MACHINE = "0123456789abcdef0123456789abcdef"
+
+
+def _first_run(calls: Calls) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        identity.ensure(Path(folder), Files(calls))
 
 
 @pytest.fixture
@@ -111,7 +117,7 @@ def test_a_secret_that_is_none_is_made_anew(tmp_path: Path, machine: Path, secre
     assert _ensure(tmp_path, machine).secret not in (secret, first.secret)
 
 
-@sweep(lambda calls: identity.ensure(Path(tempfile.mkdtemp()), Files(calls)), KILLS, wanted=20)
+@sweep(_first_run, KILLS, wanted=20)
 def test_a_killed_first_run_leaves_no_identity_or_a_whole_one(fault: Fault, tmp_path: Path, machine: Path) -> None:
     """The next run keeps what is there."""
     with pytest.raises(Killed):
