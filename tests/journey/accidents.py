@@ -64,7 +64,7 @@ class Door:
 
     def lose_power(self) -> None:
         """Kill an update while a hook is at work, recover, and update again."""
-        stuck = f"test -e {self.begun} || {{ touch {self.begun}; exec sleep 600; }}"
+        stuck = f"test -e {self.begun} || {{ touch {self.begun}; exec sleep 60; }}"
         self._publish_door("3.0", before=stuck, after=self._start("3.0"))
         self._kill_in_the_hook()
         self._expect("stopped")
