@@ -110,8 +110,12 @@ def test_what_a_failed_hook_left_is_ended_with_it(scene: Scene, tmp_path: Path) 
 
     updates.run(scene)
 
-    assert not _is_alive(int(file.read_text()))
-    assert updates.check(scene) == OLD
+    child = int(file.read_text())
+    try:
+        assert not _is_alive(child)
+        assert updates.check(scene) == OLD
+    finally:
+        _end(child)
 
 
 @pytest.mark.parametrize(("ending", "version"), [("exit 0", NEW), ("exit 9", OLD)])
