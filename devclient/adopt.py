@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from devclient import state
 from devclient.errors import ProvisionError
 from devclient.install import place
+from devclient.solve.choices import KNOWN_NEEDS, not_understood
 from devclient.solve.lists import Lists
 from mirror import blobs
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def adopt(package: Package, device: Device) -> Package:
-    """Write into the state file that what lies at the place of `package` is installed; returns the entry.
+    """Write into the state file that what lies at the place of `package` is installed; returns its entry.
+
+    Args:
+        package: its entry, which need not be in the state file yet.
+        device: which device.
 
     Raises:
         ProvisionError: nothing is there, or it is no release that the mirror has on the branch.
@@ -29,14 +34,18 @@ def adopt(package: Package, device: Device) -> Package:
         raise ProvisionError(f"{package.name} is a folder, which has no hash; `add --adopt` lets an update replace it")
     file = place.resolve(package.local, device.settings.allow)
     if not file.is_file():
-        raise ProvisionError(f"{package.local}: there is no file to recognise; `otadevice update` installs one")
+        raise ProvisionError(
+            f"{package.local}: there is no file to recognise; `otadevice add` and `update` install one"
+        )
     sha256, _ = blobs.digest(file)
     listed = Lists(device.mirror(package.remote)).of(package.name, package.branch)
+    if unknown := listed.newest.unknown_needs(KNOWN_NEEDS):
+        raise ProvisionError(f"the release list of {package.name} on {package.branch} {not_understood(unknown)}")
     entry = _find(sha256, listed)
     if entry is None:
         raise ProvisionError(
             f"{package.local} has the SHA-256 {sha256}, as no release of {package.name} on {package.branch} has; "
-            "`otadevice update` replaces it, and keeps it beside the new file"
+            "`otadevice add` and `update` replace it, and keep it beside the new one until the next update"
         )
     content = listed.content(entry)
     device.contents.keep(content)

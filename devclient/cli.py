@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 class _Commands(click.Group):
-    """A group that turns our errors into one line on stderr and an exit code, here and nowhere else."""
+    """A group that turns our errors into one line on stderr and an exit code, here and nowhere else.
+
+    It lists commands in the order in which they are met.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -30,10 +36,10 @@ class _Commands(click.Group):
 
 _EXIT_CODES = """\b
 Exit codes:
-  0   done
-  1   failed; what to do about it is on stderr
+  0   done; also if nothing newer is there
+  1   failed, or rolled back; what to do about it is on stderr
   2   wrong usage
-  75  try again later: the network, another otadevice at work, a reboot that is awaited"""
+  75  try again later: the network, another otadevice at work, a hook that says not now, a reboot that is awaited"""
 
 
 @click.group(
@@ -66,11 +72,19 @@ for _module in (setting_up, looking, updating):
         main.add_command(_command)
 
 
+class _Stderr(logging.Handler):
+    """Writes lines to whatever stderr is at the moment: a bar takes its place, to put them above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+        sys.stderr.flush()
+
+
 @contextlib.contextmanager
 def _logging() -> Iterator[None]:
     """Log to stderr: all that is done, or only warnings where a bar shows it."""
     logger = logging.getLogger("devclient")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     logger.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     logger.addHandler(handler)
     try:

@@ -234,9 +234,14 @@ class RebootError(DeviceError):
 
 
 class UndoError(DeviceError):
-    """The last update cannot be undone."""
+    """The last update cannot be undone.
+
+    Attributes:
+        problem: why.
+    """
 
     code = "undo"
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"the last update cannot be undone: {problem}; nothing was changed")
+        self.problem = problem

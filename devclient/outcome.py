@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from devclient.plan import Kind
+from devclient.records.results import Result
+
 if TYPE_CHECKING:
-    from devclient.plan import Plan
+    from devclient.plan import Plan, Step
     from devclient.records.journal import Cause
 
 
@@ -40,3 +43,24 @@ class Done:
         if self.cause is None:
             return Outcome.UPDATED
         return Outcome.POSTPONED if self.cause.code == "postponed" else Outcome.ROLLED_BACK
+
+
+def by_package(done: Done, at: str) -> dict[str, Result]:
+    """Tell of each package what an update has come to."""
+    found = {step.package: _of_step(step, done, at) for step in done.plan.steps}
+    # who came along and is gone again does not stand in the state file: all others tell of its hook
+    if done.cause and any(step.auto and step.package == done.cause.package for step in done.plan.steps):
+        return {name: replace(result, output=done.output) for name, result in found.items()}
+    return found
+
+
+def _of_step(step: Step, done: Done, at: str) -> Result:
+    version, offered = ("" if side is None else side.version for side in (step.before, step.after))
+    result = Result(step.package, step.branch, done.outcome, version, at=at, complaints=list(done.complaints))
+    if done.plan.kind is Kind.UPDATE:
+        result = replace(result, offered=offered)
+    if done.cause is None:
+        return replace(result, outcome="updated" if offered else "removed", to=offered)
+    exit_code = 1 if done.outcome is Outcome.ROLLED_BACK and done.cause.code != "interrupted" else 75
+    output = done.output if done.cause.package in ("", step.package) else ""
+    return replace(result, message=done.cause.message, code=done.cause.code, exit_code=exit_code, output=output)

@@ -5,14 +5,14 @@ A package that cannot be updated stops no other. What came of it is kept for `st
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from devclient import check, download, draft, state, update
+from devclient import check, download, draft, outcome, state, update
 from devclient.draft import Desk
 from devclient.errors import ProvisionError, RebootError, WaitingError
-from devclient.outcome import Outcome
 from devclient.records import identity, results
 from devclient.records.results import Result
 from devclient.states import State
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from devclient.check import Finding, Wish
     from devclient.device import Device
-    from devclient.outcome import Done
-    from devclient.plan import Plan, Step
+    from devclient.plan import Plan
     from devclient.state import Package
 
 
@@ -40,19 +39,34 @@ class Prospect:
         finding: what the check found; None if it failed.
         plan: what can be done, at once or after a wait; None if nothing is offered, or it has no place here.
         error: what is in the way.
+        along: the package whose update this is, "" if it is its own.
     """
 
     package: Package
     finding: Finding | None = None
     plan: Plan | None = None
     error: OTAError | OSError | None = None
+    along: str = ""
+
+    def brings(self, package: str) -> bool:
+        """Whether it would change a package."""
+        return self.plan is not None and self.error is None and self.plan.touches(package)
 
 
 def look(device: Device, only: str = "", wish: Wish | None = None) -> list[Prospect]:
-    """Ask the mirrors about every package, or `only` one; nothing is changed."""
-    packages = state.load(device.settings.state).packages
-    names = _names(device, only)
-    return [_look(package, device, wish) for package in packages if package.name in names]
+    """Ask the mirrors about every package, or `only` one, as if each update before had come through.
+
+    Nothing is changed.
+    """
+    names, now = _names(device, only), state.load(device.settings.state)
+    then, found = now, list[Prospect]()
+    for package in [each for each in now.packages if each.name in names]:
+        if leader := next((each for each in found if each.brings(package.name)), None):
+            found.append(replace(leader, package=package, along=leader.package.name))
+            continue
+        found.append(_look(package, then, device, wish))
+        then = _after(found[-1], then)
+    return found
 
 
 def run(device: Device, only: str = "", wish: Wish | None = None) -> list[Result]:
@@ -74,11 +88,12 @@ def run(device: Device, only: str = "", wish: Wish | None = None) -> list[Result
     changed: set[str] = set()
     for name in _names(device, only):
         # read again each time: it is its owner's file, and an update may have changed other packages with it
-        package = state.load(device.settings.state).package(name)
+        current = state.load(device.settings.state)
+        package = current.package(name)
         if package is None or name in changed:
             continue
-        prospects.append(_look(package, device, wish))
-        came = _take(prospects[-1], device)
+        prospects.append(_look(package, current, device, wish))
+        came = _take(prospects[-1], device, wished=wish is not None)
         changed |= came.keys()
         done |= came
         if update.open_journal(device).record.state is not State.IDLE:
@@ -99,16 +114,15 @@ def recover(device: Device) -> dict[str, Result]:
     settled = update.recover(device)
     if settled is None:
         return {}
-    found = _results(settled, device)
+    found = outcome.by_package(settled, time(device.now()))
     _keep(found, device)
     return found
 
 
-def desk(device: Device) -> Desk:
-    """Lay out what plans are drawn up from."""
+def desk(device: Device, current: state.State | None = None) -> Desk:
+    """Lay out what plans are drawn up from; without a `current` state, it is read."""
     attempt = max(update.open_journal(device).record.sequence + 1, device.sets.next_attempt())
-    current = state.load(device.settings.state)
-    return Desk(current, device.settings, device.sets, device.contents, attempt)
+    return Desk(current or state.load(device.settings.state), device.settings, device.sets, device.contents, attempt)
 
 
 def remove(name: str, device: Device) -> list[Result]:
@@ -120,14 +134,19 @@ def remove(name: str, device: Device) -> list[Result]:
         OSError: as `update.carry_out`.
     """
     here = desk(device)
-    package = here.state.package(_names(device, name)[0])
+    package = here.state.package(name)
+    if package is None:
+        raise _missing(name, device)
     users = [each.name for each in here.state.packages if name in each.dependencies]
-    if users or package is None:
-        raise ProvisionError(f"{', '.join(users)} depends on {name}; remove that first, nothing was changed")
+    if users:
+        verb, those = ("depends", "that") if len(users) == 1 else ("depend", "those")
+        raise ProvisionError(f"{', '.join(users)} {verb} on {name}; remove {those} first, nothing was changed")
     if package.version:
         return settle(draft.removal(package, here), device)
     state.save(here.state.without(name), device.settings.state, device.files)
-    return [Result(name, package.branch, "removed", at=time(device.now()))]
+    done = Result(name, package.branch, "removed", at=time(device.now()))
+    _keep({name: done}, device)
+    return [done]
 
 
 def settle(plan: Plan, device: Device) -> list[Result]:
@@ -137,7 +156,7 @@ def settle(plan: Plan, device: Device) -> list[Result]:
         DeviceError: as `update.carry_out`.
         OSError: as `update.carry_out`.
     """
-    came = _results(update.carry_out(plan, (), device), device)
+    came = outcome.by_package(update.carry_out(plan, (), device), time(device.now()))
     _keep(came, device)
     return list(came.values())
 
@@ -153,24 +172,27 @@ def _keep(came: Mapping[str, Result], device: Device) -> None:
 def _names(device: Device, only: str) -> list[str]:
     names = [package.name for package in state.load(device.settings.state).packages]
     if only and only not in names:
-        raise ProvisionError(f"{only} is not in {device.settings.state}; `otadevice add` adds it")
+        raise _missing(only, device)
     return [only] if only else names
 
 
-def _look(package: Package, device: Device, wish: Wish | None = None) -> Prospect:
+def _missing(name: str, device: Device) -> ProvisionError:
+    return ProvisionError(f"{name} is not in {device.settings.state}; `otadevice add` adds it")
+
+
+def _look(package: Package, current: state.State, device: Device, wish: Wish | None) -> Prospect:
     finding = plan = None
     try:
-        packages = state.load(device.settings.state).packages
         finding = check.check(
             package,
-            packages,
+            current.packages,
             device.mirror(package.remote),
             bad=device.marks.bad,
             wish=wish,
             lacks=lambda content: device.contents.get(content) is None,
             remote=device.settings.remote_name,
         )
-        plan = draft.update(finding, package, desk(device)) if finding.offer else None
+        plan = draft.update(finding, package, desk(device, current)) if finding.offer else None
         if plan and (wait := device.marks.wait(plan.identity, device.now())):
             raise WaitingError(str(plan), wait.times, time(wait.until))
     except (OTAError, OSError) as error:
@@ -178,7 +200,18 @@ def _look(package: Package, device: Device, wish: Wish | None = None) -> Prospec
     return Prospect(package, finding, plan)
 
 
-def _take(prospect: Prospect, device: Device) -> dict[str, Result]:
+def _after(prospect: Prospect, before: state.State) -> state.State:
+    """Tell what the state would be after the update of a package, if there is one."""
+    if prospect.finding is None or prospect.plan is None or prospect.error:
+        return before
+    then = before
+    for offer, step in zip(prospect.finding.changes, prospect.plan.steps, strict=True):
+        entry = then.package(step.package) or state.Package({"package": step.package, "branch": step.branch})
+        then = then.including(entry.installed(offer.content, step.local))
+    return then
+
+
+def _take(prospect: Prospect, device: Device, *, wished: bool) -> dict[str, Result]:
     """Carry out what can be done about a package; returns what came of it, by package."""
     package, finding, plan = prospect.package, prospect.finding, prospect.plan
     result = _result(prospect, device)
@@ -186,40 +219,37 @@ def _take(prospect: Prospect, device: Device) -> dict[str, Result]:
         if prospect.error:
             raise prospect.error
         if plan is None or finding is None:
-            return {package.name: replace(result, message=finding.why if finding else "")}
+            result = replace(result, message=finding.why if finding else "")
+            # what its owner asks for by its version, and cannot have, is a failure
+            refused = replace(result, outcome="failed", code="not-taken", exit_code=1)
+            return {package.name: refused if wished else result}
         contents = [offer.content for offer in finding.changes]
         done = update.carry_out(plan, [*contents, *filter(None, [finding.current])], device)
     except (OTAError, OSError) as error:
         code, exit_code = (error.code, error.exit_code) if isinstance(error, OTAError) else ("system", 1)
-        outcome = "waits for a reboot" if isinstance(error, RebootError) else "failed"
-        return {package.name: replace(result, outcome=outcome, message=str(error), code=code, exit_code=exit_code)}
-    return _results(done, device)
+        how = _OUTCOMES.get(type(error), "failed")
+        return {package.name: replace(result, outcome=how, message=str(error), code=code, exit_code=exit_code)}
+    came = outcome.by_package(done, time(device.now()))
+    return {**came, package.name: replace(came[package.name], skipped=result.skipped)}
+
+
+_OUTCOMES = {RebootError: "waits for a reboot", WaitingError: "waits"}
 
 
 def _result(prospect: Prospect, device: Device) -> Result:
-    package = prospect.package
-    # what was known before holds for a mirror that cannot be asked now
-    last = results.load(device.work).get(package.name)
-    known = last.yank_of(package.version) if last else None
-    yanked = prospect.finding.yanked if prospect.finding else known
-    at = time(device.now())
-    return Result(package.name, package.branch, "nothing newer", package.version, at=at, yanked=yanked)
+    package, finding = prospect.package, prospect.finding
+    result = Result(package.name, package.branch, "nothing newer", package.version, at=time(device.now()))
+    if finding is None:
+        # what was known before holds for a mirror that cannot be asked now
+        last = results.load(device.work).get(package.name, result)
+        return replace(result, offered=last.offered, skipped=last.skipped, yanked=last.yank_of(package.version))
+    offered = finding.offer.content.version if finding.offer else ""
+    skipped = [dataclasses.asdict(each) for each in finding.skipped[:_MOST_SKIPPED]]
+    return replace(result, offered=offered, skipped=skipped, yanked=finding.yanked)
 
 
-def _results(done: Done, device: Device) -> dict[str, Result]:
-    at = time(device.now())
-    return {step.package: _of_step(step, done, at) for step in done.plan.steps}
-
-
-def _of_step(step: Step, done: Done, at: str) -> Result:
-    version = step.before.version if step.before else ""
-    result = Result(step.package, step.branch, done.outcome, version, at=at, complaints=list(done.complaints))
-    if done.cause is None:
-        to = step.after.version if step.after else ""
-        return replace(result, outcome="updated" if to else "removed", to=to)
-    exit_code = 1 if done.outcome is Outcome.ROLLED_BACK and done.cause.code != "interrupted" else 75
-    output = done.output if done.cause.package in ("", step.package) else ""
-    return replace(result, message=done.cause.message, code=done.cause.code, exit_code=exit_code, output=output)
+_MOST_SKIPPED = 20
+"""How many releases that were passed over are kept for `status`."""
 
 
 def _tidy(prospects: Sequence[Prospect], device: Device, *, whole: bool) -> None:

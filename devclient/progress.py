@@ -32,7 +32,6 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -40,6 +39,7 @@ class Bars:
 
     def __call__(self, offer: Offer, have: int) -> None:
         """Move the bar of `offer` to so many bytes."""
+        self._progress.start()  # where nothing is downloaded, nothing is drawn; again without effect
         key = offer.content.sha256
         if key not in self._tasks:
             self._tasks[key] = self._progress.add_task(str(offer), total=offer.size)

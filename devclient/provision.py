@@ -12,7 +12,7 @@ from devclient import config, sample, state
 from devclient.check import check
 from devclient.errors import PlaceError, ProvisionError
 from devclient.install import place
-from devclient.state import OURS, Package
+from devclient.state import Package
 from devclient.trust import pinned
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
 
 
 def add(name: str, branch: str, local: str, device: Device, *, adopt: bool = False) -> Package:
-    """Write into the state file that a package is wanted; again without effect.
+    """Write into the state file that a package is wanted, for its own sake; again without effect.
 
     Args:
         name: the package.
@@ -58,6 +58,17 @@ def add(name: str, branch: str, local: str, device: Device, *, adopt: bool = Fal
         ProvisionError: it is there in another way, or nobody says where it goes.
         PlaceError: it may not go there.
     """
+    added = entry(name, branch, local, device, adopt=adopt).keeping(auto=None, **({"adopt": True} if adopt else {}))
+    _save(added, device)
+    return added
+
+
+def entry(name: str, branch: str, local: str, device: Device, *, adopt: bool = False) -> Package:
+    """Return the entry of a package as it is in the state file, or as it would be added to it.
+
+    Raises:
+        DeviceError: as `add`.
+    """
     settings = device.settings
     current = state.load(settings.state)
     if present := current.package(name):
@@ -69,10 +80,7 @@ def add(name: str, branch: str, local: str, device: Device, *, adopt: bool = Fal
     link = device.sets.link(name)
     target = place.resolve(local, settings.allow, link if local.endswith("/") else "")
     place.found(local, target, link, adopt=adopt)
-    ours = {OURS: {"adopt": True}} if adopt else {}
-    wanted = Package({**wanted.fields, "local": local, **ours})
-    state.save(current.including(wanted), settings.state, device.files)
-    return wanted
+    return Package({**wanted.fields, "local": local})
 
 
 def pin(name: str, versions: str, device: Device) -> Package:
@@ -81,13 +89,8 @@ def pin(name: str, versions: str, device: Device) -> Package:
     Raises:
         ProvisionError: it is not in the state file.
     """
-    package = wanted(name, device.settings)
-    ours = {key: value for key, value in package.fields.get(OURS, {}).items() if key != "pin"}
-    ours |= {"pin": versions} if versions else {}
-    fields = {key: value for key, value in package.fields.items() if key != OURS}
-    pinned = Package({**fields, **({OURS: ours} if ours else {})})
-    file = device.settings.state
-    state.save(state.load(file).including(pinned), file, device.files)
+    pinned = wanted(name, device.settings).keeping(pin=versions or None)
+    _save(pinned, device)
     return pinned
 
 
@@ -101,6 +104,13 @@ def wanted(name: str, settings: Settings) -> Package:
     if package is None:
         raise ProvisionError(f"{name} is not in {settings.state}; `otadevice add` adds it")
     return package
+
+
+def _save(package: Package, device: Device) -> None:
+    file = device.settings.state
+    before = state.load(file)
+    if before.package(package.name) != package:
+        state.save(before.including(package), file, device.files)
 
 
 def _make_state(file: Path, device: str, files: Files) -> None:

@@ -95,6 +95,12 @@ class Package:
         found: Mapping[str, Any] = self.fields.get(OURS, {})
         return found
 
+    def keeping(self, **ours: Any) -> Package:
+        """Return the entry with these keys of otadevice's; None takes one away."""
+        kept = {key: value for key, value in {**self._ours, **ours}.items() if value is not None}
+        own = {key: value for key, value in self.fields.items() if key != OURS}
+        return Package({**own, **({OURS: kept} if kept else {})})
+
     def wanted(self) -> Package:
         """Return the entry as it is while nothing is installed: the owner's own keys, and what otadevice keeps."""
         ours = {key: value for key, value in self._ours.items() if key != "content"}
@@ -134,6 +140,15 @@ class State:
     def package(self, name: str) -> Package | None:
         """Return the entry of a package, None if there is none."""
         return next((package for package in self.packages if package.name == name), None)
+
+    def unneeded(self) -> tuple[Package, ...]:
+        """Return the packages that are here because others depended on them, none of which is here any more."""
+        needed, asked = set[str](), [each for each in self.packages if not each.auto]
+        while asked:
+            more = {name for each in asked for name in each.dependencies} - needed
+            needed |= more
+            asked = [each for each in self.packages if each.name in more]
+        return tuple(each for each in self.packages if each.auto and each.name not in needed)
 
     def without(self, name: str) -> State:
         """Return the state without a package."""

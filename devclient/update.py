@@ -193,7 +193,7 @@ class Update:
 
     def _finish(self) -> None:
         commit.commit(self._plan, self._device.settings.state, self._contents, self._files)
-        _log.info("%s is installed", self._plan)
+        _log.info("the update to %s is committed", self._plan)
         self._restore(UPDATED)
         self._device.marks.forget(self._plan.identity)
         clean.after_commit(self._plan, self._device)

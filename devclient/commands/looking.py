@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, poll, report, state
+from devclient import config, facts, poll, report, state
 from devclient.commands import options
 from devclient.records import results
 from devclient.trust import signed
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @options.as_json
 @click.pass_obj
 def check(file: Path, *, as_json: bool) -> None:
-    """Show what is offered, and why not more. Changes nothing, and keeps nothing that the mirror says."""
+    """Show what the mirror offers, and why not more.
+
+    Changes nothing, and keeps nothing that the mirror says.
+    """
     show_offers(config.load(file), as_json=as_json)
 
 
@@ -30,14 +33,18 @@ def check(file: Path, *, as_json: bool) -> None:
 @options.as_json
 @click.pass_obj
 def status(file: Path, *, as_json: bool) -> None:
-    """Show what is installed and wanted, and the last result. Needs no network."""
+    """Show what is installed, and what came of updates.
+
+    Needs no network: what is offered is what the last update knew.
+    """
     settings = config.load(file)
-    last = results.load(settings.work)
-    packages = state.load(settings.state).packages
-    trust = report.trust(settings, signed.standings(settings), report.failures(packages, last))
+    last, undone = results.load(settings.work), results.rolled_back(settings.work)
+    current = state.load(settings.state)
+    packages, unneeded = current.packages, current.unneeded()
+    trust = facts.trust(settings, signed.standings(settings), facts.failures(packages, last))
     with options.device(settings, lasting=False) as (device, _):
-        marks, pending, undo = device.marks, report.pending(device), report.undoing(device)
-    rows = [report.of_package(each, last.get(each.name), marks.listed()) for each in packages]
+        bad, pending, undo = device.marks.listed(), facts.pending(device), facts.undoing(device)
+    rows = [facts.of_package(each, last.get(each.name), undone.get(each.name), bad, unneeded) for each in packages]
     options.show(settings, trust, rows, report.packages, as_json=as_json, pending=pending, rollback=undo)
 
 
@@ -45,10 +52,10 @@ def show_offers(settings: Settings, package: str = "", wish: Wish | None = None,
     """Show what is offered of a package, or of all, and what would be done."""
     # who only looks holds no lock, so keeps nothing either
     with options.device(settings, lasting=False) as (device, mirrors):
-        prospects = poll.look(device, package, wish)
-    trust = report.trust(settings, mirrors.standings(), report.obstacles(prospects))
-    rows = [report.of_prospect(each) for each in prospects]
-    options.show(settings, trust, rows, report.offers, as_json=as_json)
+        prospects, pending = poll.look(device, package, wish), facts.pending(device)
+    trust = facts.trust(settings, mirrors.standings(), facts.obstacles(prospects))
+    rows = [facts.of_prospect(each) for each in prospects]
+    options.show(settings, trust, rows, report.offers, as_json=as_json, pending=pending)
     # a release that cannot be installed is an answer, no answer is a failure
     options.end({options.exit_code(each.error) for each in prospects if each.error and not each.finding})
 

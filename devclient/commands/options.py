@@ -106,7 +106,7 @@ def show(
             "\n".join([f"device {name}", *report.mirrors(trust), *report.remarks(further), "", table(rows, width)])
         )
     else:
-        click.echo(f"device {name}: no packages yet, add one with `otadevice add`")
+        click.echo("\n".join([f"device {name}: {report.NOTHING_WANTED}", *report.remarks(further)]))
 
 
 def tell(done: Iterable[Result]) -> None:

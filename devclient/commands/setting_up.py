@@ -1,4 +1,4 @@
-"""Commands that set a device up, and say what it wants: `init`, `add`."""
+"""Commands that set a device up, and say what it wants: `init`, `add`, `adopt`, `pin`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from devclient import adopt as adopting
-from devclient import config, provision
+from devclient import config, poll, provision, state
 from devclient.commands import options
+from devclient.errors import ProvisionError
+from devclient.solve.ranges import Range
 from mirror import rules
 from mirror.files import Files
 
@@ -52,7 +54,10 @@ def _urls(_ctx: click.Context, _parameter: click.Parameter, urls: Sequence[str])
 )
 @click.pass_obj
 def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tuple[Path, ...]) -> None:
-    """Set this device up, without a network: settings, state file, the root that it trusts."""
+    """Set this device up, without a network.
+
+    Writes its settings, its state file, and the root that it trusts.
+    """
     folders = tuple(folder.absolute() for folder in allow) or config.ALLOWED
     settings = provision.init(file, device, urls, root, folders, Files())
     click.echo(f"{settings.file} and {settings.state} are written; add packages with `otadevice add`")
@@ -64,7 +69,9 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     )
 )
 @options.package
-@click.option("--branch", required=True, callback=options.rule(rules.branch), help="The branch to follow.")
+@click.option(
+    "--branch", required=True, metavar="NAME", callback=options.rule(rules.branch), help="The branch to follow."
+)
 @click.option(
     "--local",
     default="",
@@ -72,28 +79,53 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     callback=options.rule(rules.local),
     help="Where to install it, a folder if it ends in /; without it, the mirror is asked what its publisher proposes.",
 )
-@click.option("--adopt", is_flag=True, help="Replace a folder that is there already; it is kept beside the new one.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Replace a folder that is there already; it is kept as .NAME.previous until the update after.",
+)
 @click.pass_obj
 def add(file: Path, package: str, branch: str, local: str, *, adopt: bool) -> None:
-    """Want PACKAGE on this device; the next update installs it."""
+    """Want a package; the next update installs it."""
     settings = config.load(file)
     with options.locked(settings) as device:
         wanted = provision.add(package, branch, local, device, adopt=adopt)
-    click.echo(f"{wanted.name} from {wanted.branch} goes to {wanted.local}; install it with `otadevice update`")
+    where = f"{wanted.name} from {wanted.branch} goes to {wanted.local}"
+    click.echo(
+        f"{where}; {wanted.version} is installed" if wanted.version else f"{where}; `otadevice update` installs it"
+    )
 
 
-@click.command(epilog=options.example("adopt app", "adopt app --branch stable --local /opt/app/app"))
+@click.command(epilog=options.example("adopt app --branch stable --local /opt/app/app", "adopt app"))
 @options.package
-@click.option("--branch", default="", callback=options.rule(rules.branch), help="The branch, if it is not added yet.")
-@click.option("--local", default="", metavar="PATH", callback=options.rule(rules.local), help="Likewise the file.")
+@click.option(
+    "--branch",
+    default="",
+    metavar="NAME",
+    callback=options.rule(rules.branch),
+    help="The branch to follow, if it is not added yet.",
+)
+@click.option(
+    "--local",
+    default="",
+    metavar="PATH",
+    callback=options.rule(rules.local),
+    help="The file, if it is not added yet; without it, the one that its publisher proposes.",
+)
 @click.pass_obj
 def adopt(file: Path, package: str, branch: str, local: str) -> None:
-    """Recognise the file that is in the place of PACKAGE already, by its hash, as one of its releases."""
+    """Recognise a file that is installed already.
+
+    By its hash it is found among the releases of PACKAGE; from then on it is installed as if it had been updated to it.
+    """
     settings = config.load(file)
     with options.locked(settings) as device:
-        if branch:
-            provision.add(package, branch, local, device)
-        adopted = adopting.adopt(provision.wanted(package, settings), device)
+        poll.recover(device)
+        there = state.load(settings.state).package(package)
+        if there is None and not branch:
+            raise ProvisionError(f"{package} is not in {settings.state}; say with --branch and --local what to adopt")
+        entry = provision.entry(package, branch or (there.branch if there else ""), local, device)
+        adopted = adopting.adopt(entry, device)
     click.echo(f"{adopted.name} from {adopted.branch}: {adopted.local} is {adopted.version}")
 
 
@@ -102,10 +134,18 @@ def adopt(file: Path, package: str, branch: str, local: str) -> None:
 @click.argument("versions", default="", metavar="[RANGE]", callback=options.rule(rules.version_range))
 @click.pass_obj
 def pin(file: Path, package: str, versions: str) -> None:
-    """Keep PACKAGE in a range of versions; without RANGE, let it go."""
+    """Keep a package in a range of versions.
+
+    Updates take no release of PACKAGE that is outside of RANGE; without RANGE, any again. What is installed stays.
+    """
     with options.locked(config.load(file)) as device:
         pinned = provision.pin(package, versions, device)
-    click.echo(f"{pinned.name} is kept in {pinned.pin}" if pinned.pin else f"{pinned.name} is not pinned")
+    if not pinned.pin:
+        click.echo(f"{pinned.name} is not pinned")
+        return
+    outside = bool(pinned.version) and not Range(pinned.pin).admits(pinned.version)
+    stays = f"; {pinned.version}, which is installed, is outside of it and stays" if outside else ""
+    click.echo(f"{pinned.name} is pinned to {pinned.pin}{stays}")
 
 
 COMMANDS = (init, add, adopt, pin)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, draft, poll, report
+from devclient import config, draft, poll, report, state
 from devclient.check import Wish
 from devclient.commands import looking, options
 from devclient.errors import UndoError
@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 
 @click.command(epilog=options.example("update", "update --dry-run", "update app --version 1.4 --allow-downgrade"))
 @click.argument("package", default="", callback=options.rule(rules.name))
-@click.option("--version", default="", callback=options.rule(rules.version), help="Take this release of PACKAGE.")
+@click.option(
+    "--version",
+    default="",
+    metavar="VERSION",
+    callback=options.rule(rules.version),
+    help="Take this release of PACKAGE.",
+)
 @click.option("--allow-downgrade", is_flag=True, help="Also if it is lower than what is installed.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @options.as_json
 @click.pass_obj
 def update(file: Path, package: str, version: str, *, allow_downgrade: bool, dry_run: bool, as_json: bool) -> None:
-    """Download and install what the mirror offers, for PACKAGE or for all."""
+    """Install what the mirror offers.
+
+    All packages are asked about, or PACKAGE alone, which may bring others that it depends on.
+    """
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run; `otadevice status --json` tells what an update did")
     if (version or allow_downgrade) and not package:
@@ -38,13 +47,18 @@ def update(file: Path, package: str, version: str, *, allow_downgrade: bool, dry
         return
     with options.locked(settings) as device:
         done = poll.run(device, package, wish)
+    if not done:
+        click.echo(report.NOTHING_WANTED)
     options.tell(done)
 
 
 @click.command(epilog=options.example("recover"))
 @click.pass_obj
 def recover(file: Path) -> None:
-    """Finish, or undo, an update that was cut off. Needs no network; run it at boot, before what is updated."""
+    """Finish or undo an update that was cut off.
+
+    Needs no network. Run it at boot, before what is updated.
+    """
     with options.locked(config.load(file)) as device:
         done = poll.recover(device)
     for result in done.values():
@@ -56,15 +70,19 @@ def recover(file: Path) -> None:
 @click.command(epilog=options.example("rollback"))
 @click.pass_obj
 def rollback(file: Path) -> None:
-    """Undo the last update whole, once; what it had brought is not taken again until `clear-bad`."""
+    """Undo the last update.
+
+    Whole, and once; what it had brought is not taken again until `otadevice clear-bad`.
+    """
     with options.locked(config.load(file)) as device:
         poll.recover(device)
         last = device.plans.last
         if last is None:
             raise UndoError("there is none, or it was undone already")
         planned = draft.rollback(last, poll.desk(device))
+        stay = {step.after.content for step in planned.steps if step.after}
         for step in planned.steps:
-            if step.before:
+            if step.before and step.before.content not in stay:
                 reason = "undone by the owner of this device"
                 device.marks.add_bad(step.before.content, step.package, step.before.version, reason, device.now())
         done = poll.settle(planned, device)
@@ -75,19 +93,30 @@ def rollback(file: Path) -> None:
 @options.package
 @click.pass_obj
 def remove(file: Path, package: str) -> None:
-    """Remove PACKAGE from this device and from its state file."""
+    """Remove a package from this device.
+
+    PACKAGE goes from its place and from the state file. One that others depend on stays.
+    """
     settings = config.load(file)
     with options.locked(settings) as device:
         poll.recover(device)
+        before = state.load(settings.state).unneeded()
         done = poll.remove(package, device)
+        after = state.load(settings.state).unneeded()
     options.tell(done)
+    for each in after:
+        if each not in before:
+            click.echo(f"{each.name} came along with others, and nobody needs it now: `otadevice remove {each.name}`")
 
 
 @click.command("clear-bad", epilog=options.example("clear-bad", "clear-bad app"))
 @click.argument("package", default="", callback=options.rule(rules.name))
 @click.pass_obj
 def clear_bad(file: Path, package: str) -> None:
-    """Take releases again that failed on this device, of PACKAGE or all; end the wait after interruptions."""
+    """Let releases be taken again that failed here.
+
+    Those of PACKAGE, or all. It also ends the wait after interruptions.
+    """
     with options.locked(config.load(file)) as device:
         gone = device.marks.clear(package or None)
     for mark in gone:

@@ -88,7 +88,8 @@ class Journal:
         try:
             fields = self._slots.load()
         except DamagedError as error:
-            raise JournalError(path, "is damaged in both of its copies", damaged=True) from error
+            what = "is damaged in both of its copies: see that what is installed is what the state file says, "
+            raise JournalError(path, f"{what}then remove it", damaged=True) from error
         self.record = _decode(fields, path) if fields else Record()
 
     def enter(self, state: State, **facts: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mirror.files import Files
@@ -19,9 +19,12 @@ class Result:
     """The outcome of one update of one package.
 
     Attributes:
-        outcome: "updated", "removed", "nothing newer", "postponed", "rolled back", "waits for a reboot" or "failed".
+        outcome: "updated", "removed", "nothing newer", "postponed", "rolled back", "waits" after interruptions,
+            "waits for a reboot" or "failed".
         version: what was installed before.
         to: what is installed since, "" if that did not change.
+        offered: the release that was to be installed, "" if none was.
+        skipped: the releases above it that were passed over: version, and why.
         message: for people; why nothing was changed.
         code: a word for programs if it failed.
         exit_code: what a command ends with for its sake.
@@ -36,6 +39,8 @@ class Result:
     outcome: str
     version: str = ""
     to: str = ""
+    offered: str = ""
+    skipped: list[dict[str, str]] = field(default_factory=list)
     message: str = ""
     code: str = ""
     exit_code: int = 0
@@ -55,19 +60,41 @@ class Result:
 
 def save(new: Mapping[str, Result], work: Path, files: Files) -> None:
     """Keep results by package; those of other packages stay."""
-    found = {**load(work), **new}
-    text = json.dumps([result.fields() for result in found.values()], indent=2, ensure_ascii=False)
+    last, undone = _load(work)
+    undone |= {name: result for name, result in last.items() if result.outcome == _UNDONE}
+    kept = {name: result for name, result in undone.items() if name not in new or new[name].outcome not in _ENDINGS}
+    found = {"last": {**last, **new}, "rolled_back": kept}
+    fields = {key: [result.fields() for result in each.values()] for key, each in found.items()}
+    text = json.dumps(fields, indent=2, ensure_ascii=False)
     files.make_folder(work)
     files.replace(_file(work), f"{text}\n".encode(errors="backslashreplace"))
 
 
+_UNDONE = "rolled back"
+_ENDINGS = {_UNDONE, "updated", "removed"}
+
+
 def load(work: Path) -> dict[str, Result]:
     """Read the last results by package; none if they are not there or not readable."""
+    return _load(work)[0]
+
+
+def rolled_back(work: Path) -> dict[str, Result]:
+    """Read the results before the last: of packages that were rolled back, and that nothing has changed since."""
+    return _load(work)[1]
+
+
+def _load(work: Path) -> tuple[dict[str, Result], dict[str, Result]]:
     try:
-        found = [Result(**fields) for fields in json.loads(_file(work).read_bytes())]
-    except (OSError, ValueError, TypeError):
-        return {}  # they are a convenience: the next update writes them anew
-    return {result.package: result for result in found}
+        fields = json.loads(_file(work).read_bytes())
+        last, undone = (_by_package(fields[key]) for key in ("last", "rolled_back"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}, {}  # they are a convenience: the next update writes them anew
+    return last, undone
+
+
+def _by_package(fields: Iterable[Mapping[str, Any]]) -> dict[str, Result]:
+    return {result.package: result for result in (Result(**each) for each in fields)}
 
 
 def _file(work: Path) -> Path:

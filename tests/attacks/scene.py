@@ -20,6 +20,7 @@ from devclient import config, hooks, poll
 from devclient.device import Device
 from devclient.install import room
 from devclient.progress import nothing
+from devclient.records import results
 from devclient.trust.signed import Mirrors
 from devclient.web.fetcher import Fetcher
 from mirror import layout, trust
@@ -127,9 +128,7 @@ class Scene:
             self._updates_at(self.clock)
         else:
             self.rig.run("update")
-        results = json.loads((self.rig.folder / config.WORK / "results.json").read_bytes())
-        (result,) = [each for each in results if each["package"] == package]
-        return dict(result)
+        return results.load(self.rig.folder / config.WORK)[package].fields()
 
     def _updates_at(self, clock: datetime) -> None:
         settings, files = config.load(self.rig.config), Files()

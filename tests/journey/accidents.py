@@ -68,6 +68,8 @@ class Door:
         self._publish_door("3.0", before=stuck, after=self._start("3.0"))
         self._kill_in_the_hook()
         self._expect("stopped")
+        if "`otadevice recover`" not in self.circle.run("otadevice status", "device"):
+            raise AccidentError("status does not tell that an update was cut off")
         self.circle.run("otadevice recover", "device")
         self._expect("1.0 runs")
         self.circle.run("otadevice update", "device")
