@@ -82,7 +82,7 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
 @click.option(
     "--adopt",
     is_flag=True,
-    help="Replace a folder that is there already; it is kept as .NAME.previous until the update after.",
+    help="Replace a folder that is there already; it is kept as .NAME.previous.",
 )
 @click.pass_obj
 def add(file: Path, package: str, branch: str, local: str, *, adopt: bool) -> None:

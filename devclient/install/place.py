@@ -95,6 +95,16 @@ def previous(target: Path) -> Path:
     return target.with_name(f".{target.name}.previous")
 
 
+def aside(target: Path) -> Path:
+    """Tell where a folder goes that a hook has made at `target`."""
+    return target.with_name(f".{target.name}.aside")
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder itself, not a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
 def _in_the_end(path: Path, link: str) -> Path:
     """Follow links: to our own if one of them is that, otherwise to where they lead."""
     next_one = path

@@ -65,7 +65,7 @@ def discard(plan: Plan, files: Files) -> None:
     """Remove what was laid out beside the places of `plan`, whose own names nothing has taken yet."""
     for step in plan.steps:
         for path in _ours(step):
-            if not _is_folder(path):  # what `prepare` refused to take for its own
+            if not place.is_folder(path):  # what `prepare` refused to take for its own
                 files.remove(path)
 
 
@@ -136,14 +136,13 @@ def _ours(step: Step) -> tuple[Path, Path]:
 
 def _make_way(step: Step, files: Files) -> None:
     """Remove what lies under the names that are ours, or switching would take it for what was laid out."""
-    for path in _ours(step):
-        if _is_folder(path):
+    # one folder of its owner's can be kept, the one that was adopted first
+    kept = (place.previous(step.path),) if step.found is Found.FOLDER else ()
+    for path in (*_ours(step), *kept):
+        if place.is_folder(path):
             raise PlaceError(step.local, f"{path} is in the way: move it away")
+    for path in _ours(step):
         files.remove(path)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
 
 
 def _give_name(source: Path, target: Path, files: Files) -> None:

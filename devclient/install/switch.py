@@ -6,6 +6,7 @@ and be called again. None needs free space on a file system that renames and rem
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from devclient.install.sets import Sets
     from devclient.plan import Plan, Step
     from mirror.files import Files
+
+_log = logging.getLogger(__name__)
 
 
 def switch(plan: Plan, sets: Sets, files: Files) -> None:
@@ -36,7 +39,7 @@ def switch_back(plan: Plan, sets: Sets, files: Files) -> None:
     if plan.before != plan.after:
         sets.switch_back(plan.before)
     for step in reversed(plan.steps):
-        _switch_back(step, files)
+        _switch_back(step, sets, files)
     _sync(plan, files)
 
 
@@ -49,10 +52,7 @@ def settle(plan: Plan, files: Files) -> None:
             _discard(old, files)
             _discard(previous, files)
         elif os.path.lexists(old):
-            if previous.is_dir() or old.is_dir():
-                _discard(previous, files)
-            files.rename(old, previous)
-            files.remove(old)  # it is still there if both were names of one file
+            _keep(old, previous, files)
     _sync(plan, files)
 
 
@@ -60,6 +60,16 @@ def forget(steps: Iterable[Step], files: Files) -> None:
     """Remove what is kept of the time before an earlier update that nobody can undo any more."""
     for step in steps:
         _discard(place.previous(step.path), files)
+
+
+def _keep(old: Path, previous: Path, files: Files) -> None:
+    if place.is_folder(previous):  # its owner's; `prepare` has seen to it that there is no second one
+        _discard(old, files)
+        return
+    if place.is_folder(old):
+        files.remove(previous)
+    files.rename(old, previous)
+    files.remove(old)  # it is still there if both were names of one file
 
 
 def _switch(step: Step, files: Files) -> None:
@@ -74,21 +84,37 @@ def _switch(step: Step, files: Files) -> None:
         files.remove(target)
 
 
-def _switch_back(step: Step, files: Files) -> None:
+def _switch_back(step: Step, sets: Sets, files: Files) -> None:
     target = step.path
     new, old = place.new(target), place.old(target)
+    is_kept = os.path.lexists(old)
+    # hooks may have put a folder here, or removed our link
+    if place.is_folder(target) and (is_kept or step.found is not Found.FOLDER):
+        _move_aside(target, files)
     if step.found is Found.NOTHING and not os.path.lexists(new):
         files.remove(target)
-    if os.path.lexists(old):
+    if is_kept:
         if step.found is Found.FOLDER:
             files.remove(target)
         files.rename(old, target)
         files.remove(old)  # as above: it was not switched
+    elif step.found is Found.LINK and not target.is_symlink():
+        files.symlink(sets.link(step.package), target)
     files.remove(new)
 
 
+def _move_aside(target: Path, files: Files) -> None:
+    """Give a folder another name that a hook has put where a file or our link should be; what it holds is not ours."""
+    aside = place.aside(target)
+    _log.warning("%s is a folder now, as a hook must have made it; it is moved to %s", target, aside)
+    files.remove_tree(aside)
+    files.rename(target, aside)
+
+
 def _discard(path: Path, files: Files) -> None:
-    files.remove_tree(path) if path.is_dir() and not path.is_symlink() else files.remove(path)
+    """Remove what was kept, but for a folder: that was its owner's before it was adopted, and stays."""
+    if not place.is_folder(path):
+        files.remove(path)
 
 
 def _sync(plan: Plan, files: Files) -> None:

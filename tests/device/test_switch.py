@@ -185,17 +185,13 @@ def test_the_owners_folder_comes_back_whole(tmp_path: Path) -> None:
     assert place.previous(step.path).stat().st_ino == theirs
 
 
-@pytest.mark.parametrize("earlier", ["file", "folder"])
 @pytest.mark.parametrize("name", ["a file that is there", "an adopted folder"])
-def test_what_was_kept_before_makes_room(tmp_path: Path, name: str, earlier: str) -> None:
-    """Whether it is a file or a folder: a place may have had another kind of package once."""
+def test_what_was_kept_before_makes_room(tmp_path: Path, name: str) -> None:
+    """A place may have had another kind of package once."""
     scene, _ = _prepared(tmp_path / "device", (name,))
     (step,) = scene.plan.steps
     kept = place.previous(step.path)
-    if earlier == "file":
-        kept.write_bytes(b"")
-    else:
-        (kept / "sub").mkdir(parents=True)
+    kept.write_bytes(b"")
     there = step.path.stat().st_ino
 
     scene.switch()
@@ -203,6 +199,46 @@ def test_what_was_kept_before_makes_room(tmp_path: Path, name: str, earlier: str
 
     assert kept.stat().st_ino == there
     assert not os.path.lexists(place.old(step.path))
+
+
+def test_a_folder_of_its_owners_makes_room_for_nothing(tmp_path: Path) -> None:
+    """What was adopted once stays, and the file that was replaced is kept no longer."""
+    scene, _ = _prepared(tmp_path / "device", ("a file that is there",))
+    (step,) = scene.plan.steps
+    theirs = place.previous(step.path) / "theirs"
+    theirs.mkdir(parents=True)
+
+    scene.switch()
+    scene.settle()
+
+    assert theirs.exists()
+    assert not os.path.lexists(place.old(step.path))
+
+
+@pytest.mark.parametrize("name", ["a file that is there", "a first file", "a folder that is there", "a first folder"])
+def test_a_folder_that_came_into_the_place_is_moved_aside(tmp_path: Path, name: str) -> None:
+    """Undoing goes on, wherever it is cut, and nothing of the folder is lost."""
+    scene, before = _prepared(tmp_path / "device", (name,))
+    (step,) = scene.plan.steps
+    scene.switch()
+    step.path.unlink()
+    (step.path / "strange").mkdir(parents=True)
+    total = points(scene.switch_back)
+    aside = place.aside(step.path)
+    assert (aside / "strange").exists()
+
+    for point in range(1, total + 1):
+        scene, before = _prepared(tmp_path / "device", (name,))
+        scene.switch()
+        step.path.unlink()
+        (step.path / "strange").mkdir(parents=True)
+        with contextlib.suppress(Killed):
+            scene.switch_back(FaultyCalls(Fault(point, KILL_BEFORE)))
+        scene.switch_back()
+        assert (aside / "strange").exists()
+        (aside / "strange").rmdir()
+        aside.rmdir()
+        _check_undone(scene, before)
 
 
 def test_two_updates_without_new_bytes_leave_nothing_else(tmp_path: Path) -> None:
@@ -218,7 +254,7 @@ def test_two_updates_without_new_bytes_leave_nothing_else(tmp_path: Path) -> Non
 
 
 def test_what_nobody_can_undo_any_more_is_forgotten(tmp_path: Path) -> None:
-    """Files and folders that were kept go; what is in place stays."""
+    """Files that were kept go; what is in place stays, and folders that were their owner's before they were adopted."""
     scene = installs.lay(tmp_path / "device", *MANY)
     for step in scene.plan.steps:
         kept = place.previous(step.path)
@@ -228,7 +264,9 @@ def test_what_nobody_can_undo_any_more_is_forgotten(tmp_path: Path) -> None:
     for _ in range(2):
         switch.forget(scene.plan.steps, Files())
 
-    assert list(scene.opt.glob(".*")) == []
+    assert {path.name for path in scene.opt.glob(".*")} == {
+        place.previous(step.path).name for step in scene.plan.steps if step.is_folder
+    }
     assert (kept_for_theirs / "theirs").exists()
 
 

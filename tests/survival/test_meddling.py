@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import poll, update
+from devclient import draft, poll, update
 from devclient.errors import StateError
 from devclient.states import State
 from mirror.files import Files
@@ -157,20 +158,18 @@ def test_a_hook_that_empties_its_place_does_not_matter(scene: Scene) -> None:
     assert updates.check(scene) == NEW
 
 
-def test_a_hook_that_makes_a_folder_of_its_place_is_told(scene: Scene) -> None:
-    """Nothing of it is deleted; once its owner has moved it away, `recover` finishes."""
-    place = scene.local("lib")
-    updates.break_hook(scene, "lib", "before_update", f"rm {place}; mkdir {place}; touch {place}/mine")
+@pytest.mark.parametrize("hook", ["before_update", "after_update"])
+@pytest.mark.parametrize("package", ["lib", "site"])
+def test_a_hook_that_makes_a_folder_of_its_place_is_undone(scene: Scene, package: str, hook: str) -> None:
+    """The old set comes back, and what the hook has made lies beside it."""
+    place = scene.local(package)
+    updates.break_hook(scene, package, hook, f"rm {place}; mkdir {place}; touch {place}/mine; exit 1")
 
-    results = updates.run(scene)
+    updates.run(scene)
 
-    assert {result.code for result in results} == {"system"}
-    assert str(place) in results[0].message
-    with pytest.raises(OSError, match=str(place)):
-        updates.run(scene)
-    assert (place / "mine").exists()
-    shutil.rmtree(place)
-    updates.recover(scene)
+    aside = place.with_name(f".{place.name}.aside")
+    assert (aside / "mine").exists()
+    shutil.rmtree(aside)
     assert updates.check(scene) == OLD
 
 
@@ -230,6 +229,38 @@ def test_an_adopted_folder_is_kept_beside_the_new_one(tmp_path: Path) -> None:
     assert (previous.stat().st_ino, (previous / "mine").read_text()) == (inode, "precious")
     (entry,) = json.loads(device.settings.state.read_bytes())["package"]
     assert "adopt" not in entry["otadevice"]
+
+
+def test_an_adopted_folder_is_its_owners_for_ever(tmp_path: Path) -> None:
+    """No later update, rollback or removal takes it for something of otadevice's own."""
+    device, place = _fresh(tmp_path, adopting=True)
+    inode = _own(place)
+    for version in ("1.0", "2.0", "3.0"):
+        archive = archives.pack([archives.Entry("VERSION", version.encode())])
+        trees.write(tmp_path / "mirror", Release(version, archive))
+        poll.run(device)
+        assert (place / "VERSION").read_text() == version
+    last = device.plans.last
+    assert last is not None
+    poll.settle(draft.rollback(last, poll.desk(device)), device)
+    poll.remove("app", device)
+
+    assert not os.path.lexists(place)
+    previous = place.with_name(f".{place.name}.previous")
+    assert (previous.stat().st_ino, (previous / "mine").read_text()) == (inode, "precious")
+
+
+def test_a_second_folder_is_not_adopted_over_the_first(tmp_path: Path) -> None:
+    """There is one name to keep one under: the owner has to decide about the first."""
+    device, place = _fresh(tmp_path, adopting=True)
+    _own(place.with_name(f".{place.name}.previous"))
+    inode = _own(place)
+    trees.write(tmp_path / "mirror", Release("1.0", archives.pack([archives.Entry("VERSION", b"1.0")])))
+
+    (result,) = poll.run(device)
+
+    assert (result.code, "is in the way" in result.message) == ("place", True)
+    assert place.stat().st_ino == inode
 
 
 def _fresh(folder: Path, *, adopting: bool = False, **keys: str) -> tuple[Device, Path]:
