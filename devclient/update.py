@@ -11,7 +11,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
-from devclient import clean, download, hooks, state, states
+from devclient import blame, clean, download, hooks, state, states
 from devclient.check import Offer
 from devclient.errors import JournalError, RebootError, StateChangedError
 from devclient.install import commit, prepare, room, switch
@@ -90,7 +90,7 @@ def recover(device: Device) -> Done | None:
 
 def open_journal(device: Device) -> Journal:
     """Open the journal of a device."""
-    return Journal(device.work / "journal", device.files)
+    return Journal(device.work / "journal", device.files, device.sets.last_attempt)
 
 
 class Update:
@@ -195,7 +195,7 @@ class Update:
         commit.commit(self._plan, self._device.settings.state, self._contents, self._files)
         _log.info("the update to %s is committed", self._plan)
         self._restore(UPDATED)
-        self._device.marks.forget(self._plan.identity)
+        blame.after_commit(self._plan, self._device)
         clean.after_commit(self._plan, self._device)
         self._end()
 
@@ -203,7 +203,7 @@ class Update:
         switch.switch_back(self._plan, self._sets, self._files)
         begun = reversed(self._plan.steps[: self._journal.record.begun])
         self._hooks.take_turns("AfterUpdate", [(step, self._scripts.undone(step)) for step in begun])
-        self._mark()
+        blame.after_rollback(self._plan, self._cause, self._device)
         self._journal.enter(State.ROLLED_BACK)
 
     def _finish_undone(self) -> None:
@@ -268,15 +268,6 @@ class Update:
     def _restore(self, result: str) -> None:
         begun = self._plan.steps[: self._journal.record.begun]
         self._hooks.take_turns("restore", [(step, self._scripts.restore(step, result)) for step in begun])
-
-    def _mark(self) -> None:
-        """Remember against the release, or the plan, what went wrong."""
-        cause, marks, now = self._cause, self._device.marks, self._device.now()
-        if cause.code in {"interrupted", "system"}:
-            marks.count(self._plan.identity, self._plan.attempt, now)
-        for step in self._plan.steps:
-            if step.after and step.after.content == cause.bad:
-                marks.add_bad(cause.bad, step.package, step.after.version, cause.message, now)
 
     def _end(self) -> None:
         # in this order: the plan is there as long as the journal names it

@@ -80,11 +80,6 @@ def rollback(file: Path) -> None:
         if last is None:
             raise UndoError("there is none, or it was undone already")
         planned = draft.rollback(last, poll.desk(device))
-        stay = {step.after.content for step in planned.steps if step.after}
-        for step in planned.steps:
-            if step.before and step.before.content not in stay:
-                reason = "undone by the owner of this device"
-                device.marks.add_bad(step.before.content, step.package, step.before.version, reason, device.now())
         done = poll.settle(planned, device)
     options.tell(done)
 

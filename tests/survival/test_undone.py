@@ -111,6 +111,7 @@ def test_a_rollback_whose_hook_fails_changes_nothing() -> None:
 
     assert (failed.outcome, failed.code, failed.exit_code) == ("rolled back", "hook", 1)
     assert scene.local("other").read_bytes() == b"4"
+    assert "4.0" not in [mark["version"] for mark in scene.device().marks.listed()]
     block.unlink()
     (done,) = roll_back(scene.device())
     assert (done.to, scene.local("other").read_bytes()) == ("3.0", b"3")
