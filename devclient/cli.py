@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ Exit codes:
 @click.pass_context
 def main(ctx: click.Context, file: Path) -> None:
     """Keep the packages of this device up to date from a mirror."""
+    # whoever started us may ignore it, and then no child could be waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ctx.obj = file.absolute()
     ctx.with_resource(_logging())
 

@@ -52,6 +52,19 @@ def test_the_installed_command_works(rig: Rig, tree: Path) -> None:
     assert local.read_bytes() == b"one"
 
 
+def test_whoever_started_it_may_ignore_children(rig: Rig, tree: Path) -> None:
+    """A signal that is ignored is ignored by whatever is started then; how a hook ended is known all the same."""
+    trees.write(tree, Release("1.0", b"one", content={"after_update": "exit 3"}))
+    rig.add()
+
+    done = subprocess.run(
+        ["env", "--ignore-signal=CHLD", *rig.command("update")], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "AfterUpdate of app 1.0 failed with exit code 3" in done.stderr
+
+
 def test_the_entry_point_is_there() -> None:
     """Installing the project installs `otadevice`."""
     command = Path(sys.executable).with_name("otadevice")
