@@ -121,7 +121,7 @@ def recover(device: Device) -> dict[str, Result]:
 
 def desk(device: Device, current: state.State | None = None) -> Desk:
     """Lay out what plans are drawn up from; without a `current` state, it is read."""
-    attempt = max(update.open_journal(device).record.sequence + 1, device.sets.next_attempt())
+    attempt = update.open_journal(device).record.sequence + 1
     return Desk(current or state.load(device.settings.state), device.settings, device.sets, device.contents, attempt)
 
 

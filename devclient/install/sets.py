@@ -50,10 +50,11 @@ class Sets:
             return {}
         return {link.name: link.readlink().name for link in sorted(place.iterdir())}
 
-    def next_attempt(self) -> int:
-        """Return a number that is in the name of no set and no folder."""
+    @property
+    def last_attempt(self) -> int:
+        """The highest number in the name of a set or a folder, 0 for none."""
         names = [path.name for part in ("sets", "folders") for path in (self._work / part).glob("[0-9]*")]
-        return 1 + max((int(name.partition("-")[0]) for name in names), default=0)
+        return max((int(name.partition("-")[0]) for name in names), default=0)
 
     def make(self, name: str, folders: Mapping[str, str]) -> None:
         """Make a set, and the links that switch to it and back; to be synced by the caller."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _SLOT = 8192
+_ADVICE = "see that what is installed is what the state file says, then remove it"
 _MOST_TEXT = 1000
 """Characters of a cause's message that are kept."""
 
@@ -78,8 +79,8 @@ class Journal:
         record: what it says.
     """
 
-    def __init__(self, path: Path, files: Files) -> None:
-        """Open the journal at `path`; one that is not there says IDLE.
+    def __init__(self, path: Path, files: Files, before: int = 0) -> None:
+        """Open the journal at `path`; one that is not there says IDLE, and goes on counting after `before`.
 
         Raises:
             JournalError: it is damaged, or written by a later version.
@@ -88,9 +89,8 @@ class Journal:
         try:
             fields = self._slots.load()
         except DamagedError as error:
-            what = "is damaged in both of its copies: see that what is installed is what the state file says, "
-            raise JournalError(path, f"{what}then remove it", damaged=True) from error
-        self.record = _decode(fields, path) if fields else Record()
+            raise JournalError(path, f"is damaged in both of its copies: {_ADVICE}", damaged=True) from error
+        self.record = _decode(fields, path) if fields else Record(sequence=before)
 
     def enter(self, state: State, **facts: Any) -> None:
         """Enter a state; what is not among the `facts` stays as it was, but no hook has had its turn in it."""
@@ -128,7 +128,10 @@ def _decode(fields: Mapping[str, Any], path: Path) -> Record:
     values = dict(fields)
     if (number := values.pop("format")) > FORMAT:
         raise JournalError(path, f"has format {number}, which a later version of otadevice wrote: use that one")
-    values["state"] = State(values["state"])
-    values["process"] = values["process"] and Process(**values["process"])
-    values["cause"] = values["cause"] and Cause(**values["cause"])
-    return Record(**values)
+    try:
+        values["state"] = State(values["state"])
+        values["process"] = values["process"] and Process(**values["process"])
+        values["cause"] = values["cause"] and Cause(**values["cause"])
+        return Record(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(path, f"is whole, but makes no sense ({error}): {_ADVICE}", damaged=True) from error

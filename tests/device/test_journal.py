@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -140,6 +140,31 @@ def test_a_later_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="a later version") as caught:
         _open(tmp_path)
     assert not caught.value.damaged
+
+
+@pytest.mark.parametrize(
+    "strange", [{"state": "DREAMING"}, {"mood": "good"}, {"process": {"pid": 7}}, {"cause": {"why": "?"}}], ids=str
+)
+def test_what_no_version_wrote_is_told(tmp_path: Path, strange: dict[str, Any]) -> None:
+    """A record that makes no sense is one that nobody can go on from."""
+    _reach(tmp_path, State.PREPARED)
+    raw = _raw(tmp_path)
+    fields = json.loads(raw[64:].partition(b"\n")[0])
+    (tmp_path / "journal").unlink()
+    _slots(tmp_path).save({**fields, **strange})
+
+    with pytest.raises(JournalError, match=r"makes no sense .* then remove it") as caught:
+        _open(tmp_path)
+    assert caught.value.damaged
+
+
+def test_without_a_journal_the_count_goes_on(tmp_path: Path) -> None:
+    """Also after somebody has removed a damaged one, each update has a number of its own."""
+    opened = Journal(tmp_path / "journal", Files(), 41)
+
+    opened.start(PLAN)
+
+    assert _open(tmp_path).record == Record(State.OFFERED, 42, PLAN)
 
 
 def test_damage_in_both_copies_is_told(tmp_path: Path) -> None:

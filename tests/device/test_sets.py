@@ -46,7 +46,7 @@ def test_there_is_no_set_at_first(tmp_path: Path) -> None:
     """And what is none has no packages."""
     sets = _sets(tmp_path)
 
-    assert (sets.current, sets.content(""), sets.content("7"), sets.next_attempt()) == ("", {}, {}, 1)
+    assert (sets.current, sets.content(""), sets.content("7"), sets.last_attempt) == ("", {}, {}, 0)
 
 
 def test_a_set_that_is_made_changes_nothing_yet(tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def test_an_attempt_has_a_number_that_nothing_has(tmp_path: Path) -> None:
     """Neither a set nor a folder, also if only one of them is left; and ten comes after nine."""
     (tmp_path / "sets" / "9").mkdir(parents=True)
     (tmp_path / "folders" / "10-app").mkdir(parents=True)
-    assert _sets(tmp_path).next_attempt() == 11
+    assert _sets(tmp_path).last_attempt == 10
 
     (tmp_path / "sets" / "12").mkdir()
-    assert _sets(tmp_path).next_attempt() == 13
+    assert _sets(tmp_path).last_attempt == 12
 
 
 def _switch_there_and_back(sets: Sets) -> None:
