@@ -115,6 +115,13 @@ class Package:
         own = {key: value for key, value in self.fields.items() if key not in {*fields, OURS}}
         return Package({**fields, **own, OURS: ours})
 
+    def known(self, version: str, content: str, sha256: str, local: str) -> Package:
+        """Return the entry once a release is installed at `local` of which no more than this is known."""
+        wanted = self.wanted()
+        return Package({**wanted.fields, "version": version, "sha256": sha256, "local": local}).keeping(
+            content=content, adopt=None
+        )
+
 
 @dataclass(frozen=True)
 class State:
@@ -183,7 +190,9 @@ def load(file: Path) -> State:
         _check(fields)
         _encode(fields)  # what cannot be written again must be found before an update, not after it
     except FileNotFoundError:
-        raise StateError(file, "there is no such file: `otadevice init` makes one") from None
+        raise StateError(
+            file, 'there is no such file: put it back, or write {"package": []} into it and add what is wanted'
+        ) from None
     except OSError as error:
         raise StateError(file, f"cannot be read: {error.strerror}") from error
     except json.JSONDecodeError as error:

@@ -6,6 +6,7 @@ that was allocated while there was space, and take the name by one rename.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from devclient import state
@@ -15,17 +16,21 @@ from devclient.state import OURS, Package
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devclient.plan import Plan, Step
+    from devclient.plan import Plan, Release, Step
     from devclient.records.contents import Contents
     from devclient.state import State
     from mirror.files import Files
+
+_log = logging.getLogger(__name__)
 
 _MARGIN = 64 * 1024
 """Bytes by which the owner may make the file longer meanwhile without need for space."""
 
 
 def prepare(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
-    """Allocate the next state file, durably."""
+    """Allocate the next state file, durably; without the contents that it is made of nothing is begun."""
+    if lost := [str(step) for step in plan.steps if step.after and contents.get(step.after.content) is None]:
+        raise RuntimeError(f"the content of {lost[0]} was not kept")
     spare, mode = _spare(file), file.resolve().stat().st_mode & 0o7777
     blank = bytes(2 * len(state.encode(_merged(state.load(file), plan, contents))) + _MARGIN)
     files.replace(spare, blank, mode=mode)
@@ -62,7 +67,7 @@ def _merged(current: State, plan: Plan, contents: Contents) -> State:
     for step in plan.steps:
         entry = current.package(step.package)
         if step.after:
-            current = current.including(_installed(entry or _entry(step), step, step.after.content, contents))
+            current = current.including(_installed(entry or _entry(step), step, step.after, contents))
         elif entry and (plan.kind is Kind.REMOVE or entry.auto):
             current = current.without(step.package)
         elif entry:
@@ -70,11 +75,12 @@ def _merged(current: State, plan: Plan, contents: Contents) -> State:
     return current
 
 
-def _installed(entry: Package, step: Step, sha256: str, contents: Contents) -> Package:
-    content = contents.get(sha256)
-    if content is None:
-        raise RuntimeError(f"the content of {step} was not kept")
-    return entry.installed(content, step.local)
+def _installed(entry: Package, step: Step, release: Release, contents: Contents) -> Package:
+    if content := contents.get(release.content):
+        return entry.installed(content, step.local)
+    # it was there when this began, and what is in place does not change by its loss: the plan knows enough
+    _log.warning("the content.json of %s is damaged or gone: only its version and hashes are written down", step)
+    return entry.known(release.version, release.content, release.sha256, step.local)
 
 
 def _entry(step: Step) -> Package:

@@ -270,3 +270,22 @@ def test_a_content_that_is_lost_is_not_made_up(file: Path) -> None:
         _prepare(file)
 
     assert file.read_bytes() == before
+
+
+def test_a_content_that_is_lost_later_stops_nothing(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is in place is written down as far as the plan knows it, with the owner's own keys, and it is said."""
+    _prepare(file)
+    Contents(file.parent / "contents", Files()).tidy({LIB.digest})
+
+    for _ in range(2):
+        _commit(file)
+
+        app, lib = _read(file)["package"]
+        assert app == {
+            **APP,
+            "version": NEW.version,
+            "sha256": NEW.sha256,
+            "otadevice": {"content": NEW.digest},
+        }
+        assert lib["version"] == LIB.version
+    assert "the content.json of app 2 is damaged or gone" in caplog.text

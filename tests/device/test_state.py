@@ -168,7 +168,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 def test_a_missing_file_names_the_way_to_one(tmp_path: Path) -> None:
     """Who has no state file is told how to get one."""
-    with pytest.raises(StateError, match="`otadevice init` makes one"):
+    with pytest.raises(StateError, match="put it back, or write"):
         state.load(tmp_path / "otadevice.json")
 
 
