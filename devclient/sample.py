@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def write(urls: tuple[str, ...], allow: tuple[Path, ...]) -> str:
     """Write the otadevice.toml of a new device, with every key."""
-    # strings of JSON without escapes other than \\ \" \n \t \u are strings of TOML
+    # strings of JSON are strings of TOML, but for the one control character that JSON leaves as it is
     shown = {"urls": list(urls), "allow": [str(folder) for folder in allow]}
-    text = {key: json.dumps(value, ensure_ascii=False) for key, value in shown.items()}
+    text = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in shown.items()}
     return _SAMPLE.format(
         **text, state=STATE, work=WORK, root=ROOT, network=Network(), hooks=Hooks(), folders=Folders()
     )

@@ -159,10 +159,10 @@ def test_a_link_may_say_it_in_any_way(opt: Path, leads_to: str) -> None:
     (opt / "real").mkdir()
     (opt / "site").symlink_to(leads_to.format(opt=opt))
 
-    target = place.resolve(f"{opt}/site/", [opt], "/work/current/site")
+    target = place.resolve(f"{opt}/site/", [opt], "/srv/otadevice/current/site")
 
     assert target == opt / "real"
-    assert place.found(f"{opt}/site/", target, "/work/current/site", adopt=True) is Found.FOLDER
+    assert place.found(f"{opt}/site/", target, "/srv/otadevice/current/site", adopt=True) is Found.FOLDER
 
 
 @pytest.mark.parametrize("leads_to", ["..", "../..", ".", "/"])
@@ -171,7 +171,7 @@ def test_a_link_to_a_folder_above_leads_out(opt: Path, leads_to: str) -> None:
     (opt / "site").symlink_to(leads_to)
 
     with pytest.raises(PlaceError, match="in none of the allowed folders"):
-        place.resolve(f"{opt}/site/", [opt], "/work/current/site")
+        place.resolve(f"{opt}/site/", [opt], "/srv/otadevice/current/site")
 
 
 def test_a_file_where_a_folder_should_be_is_in_the_way(opt: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_file_where_a_folder_should_be_is_in_the_way(opt: Path) -> None:
     (opt / "site").write_bytes(b"")
 
     with pytest.raises(PlaceError, match="is not a folder: move it away"):
-        place.found(f"{opt}/site/", opt / "site", "/work/current/site", adopt=True)
+        place.found(f"{opt}/site/", opt / "site", "/srv/otadevice/current/site", adopt=True)
 
 
 def test_our_own_names_lie_beside_the_place(opt: Path) -> None:
