@@ -6,15 +6,19 @@ stands in the state file, not here.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from devclient import values
 from devclient.errors import SettingsError
-from mirror import names, rules
+from mirror import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from devclient.windows import Window
 
 STATE = "otadevice.json"
 """The name of the state file, unless the settings say otherwise; so is `WORK` that of the work folder."""
@@ -76,6 +80,27 @@ class Folders:
 
 
 @dataclass(frozen=True)
+class Daemon:
+    """What `otadevice run` does by itself; times in seconds.
+
+    Attributes:
+        interval: between two polls.
+        jitter: the share of it by which a wait is longer or shorter, by chance, from 0 to 1.
+        backoff: the longest wait after polls that failed.
+        inhibit: while this file is there, nothing is installed.
+        metrics: the text file for Prometheus' node exporter; None for none.
+        windows: when packages may be installed; none for at any time.
+    """
+
+    interval: float = 3600
+    jitter: float = 0.5
+    backoff: float = 14400
+    inhibit: Path = Path("/run/otadevice/inhibit")
+    metrics: Path | None = None
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True)
 class Remote:
     """One mirror.
 
@@ -99,6 +124,7 @@ class Settings:
         allow: folders in which packages may be installed.
         remotes: the first one serves packages that name none.
         timeouts: seconds that the hooks of a package may take, by its name.
+        itself: the package that otadevice itself is, "" for none.
     """
 
     file: Path
@@ -110,6 +136,8 @@ class Settings:
     hooks: Hooks = Hooks()
     folders: Folders = Folders()
     timeouts: Mapping[str, float] = field(default_factory=dict)
+    daemon: Daemon = Daemon()
+    itself: str = ""
 
     def remote(self, url: str) -> Remote | None:
         """Return the remote at `url`, the first one for ""; None if no remote is there."""
@@ -139,7 +167,7 @@ def load(file: Path) -> Settings:
     """
     file = file.absolute()
     try:
-        given = _table("", _parse(file), _READERS)
+        given = values.table("", _parse(file), _READERS)
     except (TypeError, ValueError) as error:
         raise SettingsError(file, str(error)) from None
     if "remotes" not in given:
@@ -155,7 +183,14 @@ def load(file: Path) -> Settings:
         Hooks(**given.get("hooks", {})),
         Folders(**given.get("folders", {})),
         {name: table["hook_timeout"] for name, table in given.get("packages", {}).items() if table},
+        _daemon(given.get("daemon", {}), base),
+        given.get("self", ""),
     )
+
+
+def _daemon(given: Mapping[str, Any], base: Path) -> Daemon:
+    found: dict[str, Any] = {key: base / value if isinstance(value, Path) else value for key, value in given.items()}
+    return Daemon(**found)
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -170,66 +205,16 @@ def _parse(file: Path) -> dict[str, Any]:
         raise ValueError(f"is not TOML: {error}") from error
 
 
-_Reader = Callable[[str, Any], Any]
-
-
-def _table(where: str, table: Any, readers: Mapping[str, _Reader]) -> dict[str, Any]:
-    """Read a table; `where` is the key it stands under, "" at the top."""
-    if not isinstance(table, dict):
-        raise TypeError(f"{where}: must be a table, [{where}]")
-    prefix = f"{where}." if where else ""
-    for key in table:
-        if key not in readers:
-            nearest = difflib.get_close_matches(key, readers, n=1, cutoff=0)
-            raise ValueError(f"{prefix}{key}: there is no such key; the nearest is {prefix}{nearest[0]}")
-    return {key: readers[key](prefix + key, value) for key, value in table.items()}
-
-
-def _path(where: str, value: Any) -> Path:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f'{where}: must be a path such as "/var/lib/otadevice", not {value!r}')
-    return Path(value)
-
-
-def _paths(where: str, value: Any) -> tuple[Path, ...]:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f'{where}: must be a list of folders such as ["/opt"], not {value!r}')
-    return tuple(_path(where, item) for item in value)
-
-
-def _seconds(where: str, value: Any) -> float:
-    # True is an int to Python, but not to the person who wrote it
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-        raise ValueError(f"{where}: must be a number above 0, not {value!r}")
-    return value
-
-
-def _bytes(where: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1e15:
-        raise ValueError(f"{where}: must be a whole number of bytes, 0 for no limit, not {value!r}")
-    return value
-
-
 def _network(where: str, value: Any) -> dict[str, Any]:
-    return _table(where, value, {**dict.fromkeys(vars(Network()), _seconds), "bandwidth": _bytes})
-
-
-def _count(where: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{where}: must be a whole number above 0, not {value!r}")
-    return value
-
-
-def _command(where: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise ValueError(f'{where}: must be a shell command such as "reboot", not {value!r}')
-    return value
+    return values.table(where, value, {**dict.fromkeys(vars(Network()), values.seconds), "bandwidth": values.size})
 
 
 def _packages(where: str, value: Any) -> dict[str, dict[str, float]]:
     if not isinstance(value, dict):
         raise TypeError(f"{where}: must be a table, with one such as [{where}.app] for each package")
-    return {name: _table(f"{where}.{name}", table, {"hook_timeout": _seconds}) for name, table in value.items()}
+    return {
+        name: values.table(f"{where}.{name}", table, {"hook_timeout": values.seconds}) for name, table in value.items()
+    }
 
 
 def _remotes(where: str, value: Any) -> tuple[Remote, ...]:
@@ -241,7 +226,7 @@ def _remotes(where: str, value: Any) -> tuple[Remote, ...]:
 def _remote(where: str, name: str, table: Any) -> Remote:
     if not names.is_name(name):
         raise ValueError(f"{where}: {name!r} is not a name such as main")
-    given = _table(where, table, {"urls": _urls, "root": _path})
+    given = values.table(where, table, {"urls": values.urls, "root": values.path})
     if "urls" not in given:
         raise ValueError(f"{where}.urls: is missing; give the URLs of the mirror")
     if "root" not in given:
@@ -249,31 +234,25 @@ def _remote(where: str, name: str, table: Any) -> Remote:
     return Remote(name, given["urls"], given["root"])
 
 
-def _urls(where: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f'{where}: must be a list such as ["https://updates.example.org"], not {value!r}')
-    return tuple(url(where, item) for item in value)
-
-
-def url(where: str, value: Any) -> str:
-    """Read the URL of a mirror; a slash at its end is dropped.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(value, str) or not value or {"?", "#"} & set(value) or rules.remote(value):
-        problem = f"{value!r} is not the URL of a mirror, such as https://updates.example.org"
-        raise ValueError(f"{where}: {problem}" if where else problem)
-    return value.rstrip("/")
-
-
-_READERS: dict[str, _Reader] = {
-    "state": _path,
-    "work": _path,
-    "allow": _paths,
+_DAEMON: dict[str, values.Reader] = {
+    "interval": values.seconds,
+    "jitter": values.share,
+    "backoff": values.seconds,
+    "inhibit": values.path,
+    "metrics": values.path,
+    "windows": values.windows,
+}
+_HOOKS: dict[str, values.Reader] = {"timeout": values.seconds, "grace": values.seconds, "reboot": values.command}
+_FOLDERS: dict[str, values.Reader] = {"bytes": values.count, "entries": values.count}
+_READERS: dict[str, values.Reader] = {
+    "state": values.path,
+    "work": values.path,
+    "allow": values.paths,
     "remotes": _remotes,
-    "hooks": lambda where, value: _table(where, value, {"timeout": _seconds, "grace": _seconds, "reboot": _command}),
-    "folders": lambda where, value: _table(where, value, {"bytes": _count, "entries": _count}),
+    "hooks": lambda where, value: values.table(where, value, _HOOKS),
+    "folders": lambda where, value: values.table(where, value, _FOLDERS),
     "packages": _packages,
     "network": _network,
+    "daemon": lambda where, value: values.table(where, value, _DAEMON),
+    "self": values.name,
 }

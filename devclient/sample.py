@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from devclient.config import ROOT, STATE, WORK, Folders, Hooks, Network
+from devclient.config import ROOT, STATE, WORK, Daemon, Folders, Hooks, Network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,8 @@ def write(urls: tuple[str, ...], allow: tuple[Path, ...]) -> str:
     # strings of JSON are strings of TOML, but for the one control character that JSON leaves as it is
     shown = {"urls": list(urls), "allow": [str(folder) for folder in allow]}
     text = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in shown.items()}
-    return _SAMPLE.format(
-        **text, state=STATE, work=WORK, root=ROOT, network=Network(), hooks=Hooks(), folders=Folders()
-    )
+    tables = {"network": Network(), "hooks": Hooks(), "folders": Folders(), "daemon": Daemon()}
+    return _SAMPLE.format(**text, **tables, state=STATE, work=WORK, root=ROOT)
 
 
 _SAMPLE = """\
@@ -30,6 +29,8 @@ state = "{state}"
 work = "{work}"
 # packages may be installed in these folders and nowhere else
 allow = {allow}
+# the package that otadevice itself is, if it comes from the mirror, too
+# self = "otadevice"
 
 # The mirrors. Several URLs of one mirror are tried in their order.
 [remotes.main]
@@ -64,4 +65,23 @@ reboot = "{hooks.reboot}"
 [folders]
 bytes = {folders.bytes}
 entries = {folders.entries}
+
+# What `otadevice run` does by itself: seconds between two polls, the share of them by which a wait is longer or shorter
+# by chance, so that a fleet spreads out, and the longest wait after polls that failed.
+[daemon]
+interval = {daemon.interval}
+jitter = {daemon.jitter}
+backoff = {daemon.backoff}
+# while this file is there, nothing is installed, by nobody
+inhibit = "{daemon.inhibit}"
+# where Prometheus' node exporter collects text files
+# metrics = "/var/lib/prometheus/node-exporter/otadevice.prom"
+
+# When packages may be installed by themselves; without any window, at any time. `to` may be on the next day; without
+# `days` it is every day, without `zone` the device's own time zone.
+# [[daemon.windows]]
+# days = ["sat", "sun"]
+# from = "22:00"
+# to = "04:00"
+# zone = "Europe/Berlin"
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devclient import adopt as adopting
-from devclient import config, poll, provision, state
+from devclient import config, poll, provision, state, values
 from devclient.commands import options
 from devclient.errors import ProvisionError
 from devclient.solve.ranges import Range
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _urls(_ctx: click.Context, _parameter: click.Parameter, urls: Sequence[str]) -> tuple[str, ...]:
     try:
-        return tuple(config.url("", url) for url in urls)
+        return tuple(values.url("", url) for url in urls)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from devclient import config, sample
 from devclient.config import Folders, Hooks, Network, Remote
 from devclient.errors import SettingsError
+from devclient.windows import Window
 
 MIRROR = '[remotes.main]\nurls = ["https://updates.example.org/"]\nroot = "root.json"\n'
+WINDOW = MIRROR + '[[daemon.windows]]\nfrom = "22:00"\nto = "04:00"\n'
 
 
 def load(folder: Path, text: str) -> config.Settings:
@@ -55,6 +58,20 @@ def test_the_sample_says_what_holds_without_it(tmp_path: Path) -> None:
     silent = load(tmp_path, MIRROR)
     assert (shown.state, shown.work, shown.network) == (silent.state, silent.work, silent.network)
     assert tomllib.loads(sample.write(urls, allow))["network"].keys() == vars(Network()).keys()
+
+
+def test_a_window_may_end_at_midnight(tmp_path: Path) -> None:
+    """At 24:00, as people call it; unless more is said, every day, by the device's own clock."""
+    settings = load(tmp_path, WINDOW.replace("04:00", "24:00"))
+
+    assert settings.daemon.windows == (Window(time(22), time(0), frozenset(range(7))),)
+
+
+def test_paths_of_the_daemon_are_relative_to_the_file(tmp_path: Path) -> None:
+    """As all others."""
+    daemon = load(tmp_path, MIRROR + '[daemon]\ninhibit = "busy"\nmetrics = "/m/ota.prom"\n').daemon
+
+    assert (daemon.inhibit, daemon.metrics) == (tmp_path / "busy", Path("/m/ota.prom"))
 
 
 def test_times_can_be_set(tmp_path: Path) -> None:
@@ -123,6 +140,21 @@ def test_a_bandwidth_is_a_number_of_bytes(tmp_path: Path, value: str) -> None:
         (MIRROR + "[packages]\napp = 900", r"packages.app: must be a table, \[packages.app\]"),
         (MIRROR + "[packages.app]\nhook_timeout = 0", "packages.app.hook_timeout: must be a number above 0, not 0"),
         (MIRROR + "[packages.app]\ntimeout = 9", "packages.app.timeout: .* nearest is packages.app.hook_timeout"),
+        ('self = "a/b"\n' + MIRROR, "self: must be the name of a package"),
+        (MIRROR + "[daemon]\ninterval = 0", "daemon.interval: must be a number above 0, not 0"),
+        (MIRROR + "[daemon]\njitter = 1.1", "daemon.jitter: must be a number from 0 to 1, not 1.1"),
+        (MIRROR + "[daemon]\njitter = nan", "daemon.jitter: must be a number from 0 to 1"),
+        (MIRROR + '[daemon]\nmetrics = ""', "daemon.metrics: must be a path"),
+        (MIRROR + "[daemon]\nwindows = 1", r"daemon.windows: must be tables, each under \[\[daemon.windows\]\]"),
+        (WINDOW.replace("to", "til"), r"daemon.windows\[0\].til: .* the nearest is daemon.windows\[0\].to"),
+        (WINDOW.replace('to = "04:00"', ""), r"daemon.windows\[0\].to: is missing"),
+        (WINDOW.replace("04:00", "4"), r'daemon.windows\[0\].to: must be a time of day such as "22:00", not'),
+        (WINDOW.replace("04:00", "25:00"), r"daemon.windows\[0\].to: must be a time of day"),
+        (WINDOW.replace("22:00", "24:00"), r"daemon.windows\[0\].from: must be a time of day"),
+        (WINDOW + "days = []", r"daemon.windows\[0\].days: must be a list of days"),
+        (WINDOW + 'days = ["saturday"]', r"daemon.windows\[0\].days: must be a list of days"),
+        (WINDOW + 'zone = "Europe/Atlantis"', r"daemon.windows\[0\].zone: must be a time zone such as"),
+        (WINDOW + 'zone = "../../etc/passwd"', r"daemon.windows\[0\].zone: must be a time zone"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, text: str, problem: str) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import fields
+from datetime import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devclient import config, sample
-from devclient.config import Folders, Hooks, Network, Settings
+from devclient.config import Daemon, Folders, Hooks, Network, Settings
+from devclient.windows import DAYS, Window
 
-TABLES = {"remotes", "network", "hooks", "folders", "packages"}
+TABLES = {"remotes", "network", "hooks", "folders", "packages", "daemon"}
 URLS, ALLOW = ("https://updates.example.org",), config.ALLOWED
 
 
@@ -30,23 +33,33 @@ def test_the_sample_says_what_holds_without_it(tmp_path: Path) -> None:
 
     silent = _written(tmp_path, f'[remotes.main]\nurls = {list(URLS)}\nroot = "{config.ROOT}"\n'.replace("'", '"'))
     assert shown == silent
-    assert (shown.network, shown.hooks, shown.folders, shown.timeouts) == (Network(), Hooks(), Folders(), {})
+    assert (shown.network, shown.hooks, shown.folders) == (Network(), Hooks(), Folders())
+    assert (shown.timeouts, shown.daemon, shown.itself) == ({}, Daemon(), "")
 
 
-@pytest.mark.parametrize(("table", "of"), [("network", Network), ("hooks", Hooks), ("folders", Folders)])
+def _uncommented() -> str:
+    keys = "hook_timeout|self|metrics|days|from|to|zone"
+    return re.sub(rf"^# (\[|(?:{keys}) = )", r"\1", sample.write(URLS, ALLOW), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("table", "of"), [("network", Network), ("hooks", Hooks), ("folders", Folders), ("daemon", Daemon)]
+)
 def test_the_sample_names_every_key(table: str, of: type) -> None:
     """Whoever wants to set something finds it there."""
-    assert list(tomllib.loads(sample.write(URLS, ALLOW))[table]) == [field.name for field in fields(of)]
+    assert list(tomllib.loads(_uncommented())[table]) == [field.name for field in fields(of)]
 
 
 def test_the_sample_names_every_table(tmp_path: Path) -> None:
-    """Also the one that is only shown, since nobody has a package of that name: without the `#` it is right."""
+    """Also what is only shown, since nobody has a package of that name: without the `#` it is right."""
     text = sample.write(URLS, ALLOW)
     assert {*tomllib.loads(text), "packages"} == TABLES | {"state", "work", "allow"}
 
-    uncommented = re.sub(r"^# (\[packages|hook_timeout)", r"\1", text, flags=re.MULTILINE)
+    shown = _written(tmp_path, _uncommented())
 
-    assert _written(tmp_path, uncommented).timeouts == {"NAME": 900}
+    assert (shown.timeouts, shown.itself) == ({"NAME": 900}, "otadevice")
+    weekend = frozenset({DAYS["sat"], DAYS["sun"]})
+    assert shown.daemon.windows == (Window(time(22), time(4), weekend, ZoneInfo("Europe/Berlin")),)
 
 
 @settings(deadline=None, max_examples=50)
