@@ -152,9 +152,11 @@ def _installed(package: Package, desk: Desk) -> Release:
 def _see_that_places_differ(steps: Sequence[Step], desk: Desk) -> None:
     taken = {package.local.rstrip("/"): package.name for package in desk.state.packages if package.local}
     targets: dict[str, str] = {}
-    ours = [path.resolve() for path in (desk.settings.work, desk.settings.state, desk.settings.file)]
+    roots = [remote.root for remote in desk.settings.remotes]
+    ours = [path.resolve() for path in (desk.settings.work, desk.settings.state, desk.settings.file, *roots)]
     for step in steps:
-        if any(step.path == path or path in step.path.parents for path in ours):
+        # nor around them: a folder that is adopted is moved aside with all that is in it
+        if any(step.path == path or path in step.path.parents or step.path in path.parents for path in ours):
             raise PlaceError(step.local, "is where otadevice keeps its own files: give another place")
         other = targets.setdefault(step.target, step.package)
         if other == step.package:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOST_LINKS = 40
 """As many as Linux follows."""
+_NEW, _OLD, _PREVIOUS, _ASIDE = _ENDS = (".ota-new", ".ota-old", ".previous", ".aside")
+"""How names end that are given beside a place."""
 
 
 def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
@@ -30,7 +32,7 @@ def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
         link: for a folder, what our own link at its place says: that one is not followed.
 
     Raises:
-        PlaceError: it is not inside one of the folders `allow`, or a circle of links.
+        PlaceError: it is not inside one of the folders `allow`, a circle of links, or has a name that is ours.
     """
     if not local:
         raise PlaceError(local, "nobody says where the package goes: set `local` in the state file")
@@ -44,6 +46,8 @@ def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
         raise PlaceError(
             local, f"{leads} is in none of the allowed folders ({shown}): see `allow` in otadevice.toml".strip()
         )
+    if path.name.startswith(".") and path.name.endswith(_ENDS):
+        raise PlaceError(local, "has a name like those that otadevice gives to what it keeps: give another place")
     return path
 
 
@@ -82,22 +86,22 @@ def found(local: str, target: Path, link: str, *, adopt: bool = False) -> Found:
 
 def new(target: Path) -> Path:
     """Tell where what is to be at `target` is made ready."""
-    return target.with_name(f".{target.name}.ota-new")
+    return target.with_name(f".{target.name}{_NEW}")
 
 
 def old(target: Path) -> Path:
     """Tell where what was at `target` is during an update."""
-    return target.with_name(f".{target.name}.ota-old")
+    return target.with_name(f".{target.name}{_OLD}")
 
 
 def previous(target: Path) -> Path:
     """Tell where what was at `target` before the last committed update is kept."""
-    return target.with_name(f".{target.name}.previous")
+    return target.with_name(f".{target.name}{_PREVIOUS}")
 
 
 def aside(target: Path) -> Path:
     """Tell where a folder goes that a hook has made at `target`."""
-    return target.with_name(f".{target.name}.aside")
+    return target.with_name(f".{target.name}{_ASIDE}")
 
 
 def is_folder(path: Path) -> bool:

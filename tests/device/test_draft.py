@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import draft, poll, state
+from devclient import config, draft, poll, state
 from devclient.check import Finding, Offer
 from devclient.errors import PlaceError, UndoError
 from devclient.install import place
@@ -156,6 +156,42 @@ def test_a_place_of_a_package_that_stays_is_taken(device: Device) -> None:
 
     with pytest.raises(PlaceError, match="is where other goes, and lib too"):
         planned(device, content("lib", local=taken), content())
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "otadevice.toml",
+        config.STATE,
+        config.ROOT,
+        f"{config.WORK}/journal",
+        f"{config.WORK}/folders/app",
+        f"{config.WORK}/",
+        "link/journal",
+        "",
+    ],
+)
+@pytest.mark.parametrize("says", ["owner", "publisher"])
+def test_nothing_goes_where_otadevices_own_files_are(device: Device, tmp_path: Path, theirs: str, says: str) -> None:
+    """Settings, state, roots and work folder, nor in that or around them, whoever says so and by whatever link."""
+    (device.work / "sets").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(config.WORK)
+    allowing = replace(device, settings=replace(device.settings, allow=(tmp_path.parent,)))
+    local = f"{tmp_path}/{theirs}"
+    adopting = {"package": "app", "otadevice": {"adopt": True}}
+    state_has(device, {**adopting, "local": local} if says == "owner" else adopting)
+
+    with pytest.raises(PlaceError, match=f"{local}: is where otadevice keeps its own files"):
+        planned(allowing, content(local=local))
+
+
+@pytest.mark.parametrize("end", ["previous", "ota-new", "ota-old", "aside"])
+def test_no_package_has_a_name_under_which_others_are_kept(device: Device, end: str) -> None:
+    """It would be removed with what another package was before."""
+    state_has(device, {"package": "app", "local": str(device.settings.allow[0] / f".lib.{end}")})
+
+    with pytest.raises(PlaceError, match="has a name like those that otadevice gives to what it keeps"):
+        planned(device, content())
 
 
 def test_an_update_has_no_more_packages_than_it_can_bear(device: Device) -> None:
