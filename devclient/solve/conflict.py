@@ -116,35 +116,24 @@ class _Walk:
 
 
 def _sentence(way: Sequence[Requirement]) -> str:
-    clauses = [_first_clause(way[0]), *map(_clause, way[1:])]
+    clauses = [_clause(way[0], first=True), *map(_clause, way[1:])]
     if len(clauses) > _MOST_CLAUSES:
         clauses[2 : 2 - _MOST_CLAUSES] = [", and so on"]
     return "".join(clauses)
 
 
-def _first_clause(requirement: Requirement) -> str:
+def _clause(requirement: Requirement, *, first: bool = False) -> str:
+    """Say what a requirement asks for: of what is wanted, which comes `first`, or of what that brought with it."""
     match requirement:
-        case Needs(package, versions, by) if not by.is_installed:
-            return f"needs {package} {versions}"
-        case Needs(package, versions, installed):
-            return f"does not go with {installed}, which is installed and needs {package} {versions}"
-        case Moves(installed, versions, by):
-            return f"does not go with {installed}, which is installed and needs {by.package} {versions}"
-        case _:
-            return ""
-
-
-def _clause(requirement: Requirement) -> str:
-    """Go on with a requirement that something brought with it."""
-    match requirement:
-        case Needs(package, versions, by) if by.is_installed:
-            return f", but {by}, which is installed, needs {package} {versions}"
         case Needs(package, versions, by):
-            return f", and {by} needs {package} {versions}"
+            who, needs = by, f"needs {package} {versions}"
         case Moves(installed, versions, by):
-            return f", but {installed}, which is installed, needs {by.package} {versions}"
+            who, needs = installed, f"needs {by.package} {versions}"
         case _:
             return ""
+    if first:
+        return f"does not go with {who}, which is installed and {needs}" if who.is_installed else needs
+    return f", but {who}, which is installed, {needs}" if who.is_installed else f", and {who} {needs}"
 
 
 def _against(rival: Requirement) -> str:

@@ -24,7 +24,7 @@ from tests.support.faults import (  # fmt: skip
     points,
     spread,
 )
-from tests.support.installs import CASES, MANY, NEW, OLD, Scene
+from tests.support.installs import CASES, MANY, NEW, OLD, Scene, each_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
     from tests.support.faults import Mode
 
-PLANS = [*((name,) for name in CASES), MANY]
 OWN_NAMES = (".ota-new", ".ota-old")
-plans = pytest.mark.parametrize("names", PLANS, ids=", ".join)
 
 
 class NoLinks(Calls):
@@ -57,7 +55,7 @@ def _in_use(scene: Scene) -> dict[str, object]:
     }
 
 
-@plans
+@each_plan
 def test_what_is_in_use_is_not_touched(tmp_path: Path, names: tuple[str, ...]) -> None:
     """All that is there under a name of its own is the same file as before, at every call and afterwards."""
     scene = installs.lay(tmp_path / "device", *names)
@@ -68,7 +66,7 @@ def test_what_is_in_use_is_not_touched(tmp_path: Path, names: tuple[str, ...]) -
     assert {path: seen for path, seen in _in_use(scene).items() if path not in links} == before
 
 
-@plans
+@each_plan
 @pytest.mark.parametrize("mode", [KILL_BEFORE, KILL_HALFWAY, FULL_ONCE, BROKEN_ONCE], ids=lambda mode: mode.name)
 def test_what_was_cut_off_is_removed_and_tried_again(tmp_path: Path, names: tuple[str, ...], mode: Mode) -> None:
     """Killed or failed at any call: cleaning brings back the tree from before, and the next try works."""
@@ -88,7 +86,7 @@ def test_what_was_cut_off_is_removed_and_tried_again(tmp_path: Path, names: tupl
         scene.check_new()
 
 
-@plans
+@each_plan
 def test_what_is_laid_out_is_durable(tmp_path: Path, names: tuple[str, ...]) -> None:
     """On return every folder in which names changed was synced since; so was every file, before it got its name."""
     scene, calls = installs.lay(tmp_path / "device", *names), CountingCalls()

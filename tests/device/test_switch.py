@@ -24,7 +24,7 @@ from tests.support.faults import (
     points,
     spread,
 )
-from tests.support.installs import CASES, MANY, Scene
+from tests.support.installs import MANY, Scene, each_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +32,8 @@ if TYPE_CHECKING:
 
     from mirror.files import Calls
 
-PLANS = [*((name,) for name in CASES), MANY]
 AGAIN = 3
 """At how many calls undoing is killed again, for each call at which switching was."""
-
-plans = pytest.mark.parametrize("names", PLANS, ids=", ".join)
 
 
 def _prepared(folder: Path, names: tuple[str, ...]) -> tuple[Scene, dict[str, object]]:
@@ -51,7 +48,7 @@ def _check_undone(scene: Scene, before: dict[str, object]) -> None:
     assert scene.look() == before
 
 
-@plans
+@each_plan
 def test_the_new_takes_its_place(tmp_path: Path, names: tuple[str, ...]) -> None:
     """And once it is settled nothing of the update is left beside it but the previous release, where there was one."""
     scene, _ = _prepared(tmp_path / "device", names)
@@ -66,7 +63,7 @@ def test_the_new_takes_its_place(tmp_path: Path, names: tuple[str, ...]) -> None
     assert all(".previous" in name for name in left)
 
 
-@plans
+@each_plan
 def test_a_killed_switch_is_undone_whole(tmp_path: Path, names: tuple[str, ...]) -> None:
     """At whatever call, and though undoing is killed too: the same files are there as before, and no others."""
     scene, _ = _prepared(tmp_path / "device", names)
@@ -86,7 +83,7 @@ def test_a_killed_switch_is_undone_whole(tmp_path: Path, names: tuple[str, ...])
             _check_undone(scene, before)
 
 
-@plans
+@each_plan
 def test_undoing_needs_no_space(tmp_path: Path, names: tuple[str, ...]) -> None:
     """Nor does switching: on a disk that is full since everything was laid out, both work."""
     scene, before = _prepared(tmp_path / "device", names)
@@ -98,7 +95,7 @@ def test_undoing_needs_no_space(tmp_path: Path, names: tuple[str, ...]) -> None:
     _check_undone(scene, before)
 
 
-@plans
+@each_plan
 def test_a_switch_that_fails_is_undone_whole(tmp_path: Path, names: tuple[str, ...]) -> None:
     """One call ends with an error, and what was done before it is taken back."""
     scene, _ = _prepared(tmp_path / "device", names)
@@ -111,7 +108,7 @@ def test_a_switch_that_fails_is_undone_whole(tmp_path: Path, names: tuple[str, .
         _check_undone(scene, before)
 
 
-@plans
+@each_plan
 def test_undoing_what_was_never_switched_changes_nothing(tmp_path: Path, names: tuple[str, ...]) -> None:
     """As after a BeforeUpdate that failed, and as often as one likes."""
     scene, before = _prepared(tmp_path / "device", names)
@@ -122,7 +119,7 @@ def test_undoing_what_was_never_switched_changes_nothing(tmp_path: Path, names: 
     _check_undone(scene, before)
 
 
-@plans
+@each_plan
 def test_settling_may_be_killed_and_repeated(tmp_path: Path, names: tuple[str, ...]) -> None:
     """In the end it is as if nothing had been."""
     scene = _switched(tmp_path / "device", names)
@@ -138,7 +135,7 @@ def test_settling_may_be_killed_and_repeated(tmp_path: Path, names: tuple[str, .
         assert _names_and_bytes(scene) == wanted
 
 
-@plans
+@each_plan
 def test_the_switch_is_durable(tmp_path: Path, names: tuple[str, ...]) -> None:
     """On return each folder in which names changed was synced since."""
     scene, _ = _prepared(tmp_path / "device", names)
@@ -149,7 +146,7 @@ def test_the_switch_is_durable(tmp_path: Path, names: tuple[str, ...]) -> None:
     assert installs.unsynced(calls.calls) == set()
 
 
-@plans
+@each_plan
 @pytest.mark.parametrize("step", [Scene.switch_back, Scene.settle], ids=lambda step: step.__name__)
 def test_what_is_repeated_is_durable(
     tmp_path: Path, names: tuple[str, ...], step: Callable[[Scene, Calls | None], None]

@@ -17,6 +17,8 @@ import stat
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from devclient.clean import after_nothing
 from devclient.install import prepare, switch
 from devclient.install.sets import Sets
@@ -78,6 +80,8 @@ CASES = {
 }
 MANY = ("a file that is there", "a first file", "a folder that is there", "an adopted folder", "a file that is right")
 """Cases that make one update together."""
+each_plan = pytest.mark.parametrize("names", [*((name,) for name in CASES), MANY], ids=", ".join)
+"""Gives a test the names of each case alone, and of those together."""
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,6 @@ HOSTILE = {
 }
 
 
-@pytest.fixture
-def scene() -> Scene:
-    """A device with the old set, and a mirror with the new one."""
-    return updates.lay(updates.place())
-
-
 def offer(scene: Scene, archive: bytes) -> None:
     """Publish another new release of site, the folder of the set."""
     trees.write(scene.tree, Release(OLD, b"old"), Release(NEW, archive), package="site")

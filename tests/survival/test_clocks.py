@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror import layout
-from tests.support import httpd, tools, updates
+from tests.support import tools, updates
 from tests.support.updates import NEW, OLD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.httpd import Server
     from tests.support.updates import Scene
 
@@ -39,22 +37,6 @@ SAMPLE = ("1970", "a-year-ahead")
 EACH_CLOCK = pytest.mark.parametrize(
     "clock", [pytest.param(clock, marks=[] if clock in SAMPLE else [pytest.mark.long]) for clock in CLOCKS]
 )
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """A device with the old set, and a mirror that was signed just now."""
-    scene = updates.lay(updates.place())
-    updates.publish(scene)
-    return scene
-
-
-@pytest.fixture
-def server(scene: Scene) -> Iterator[Server]:
-    """The mirror's server, which the device knows."""
-    with httpd.serving(scene.tree) as running:
-        updates.configure(scene, running.url)
-        yield running
 
 
 def update(scene: Scene, clock: datetime | Path) -> subprocess.CompletedProcess[str]:

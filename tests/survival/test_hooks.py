@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,9 +13,8 @@ import pytest
 from devclient import poll, update
 from devclient.errors import RebootError
 from devclient.states import State
-from tests.support import archives, httpd, trees, updates
+from tests.support import updates
 from tests.support.faults import KILL_BEFORE, CountingCalls, Fault, FaultyCalls, Killed
-from tests.support.trees import Release
 from tests.support.updates import NEW, OLD
 
 if TYPE_CHECKING:
@@ -29,9 +25,6 @@ if TYPE_CHECKING:
     from mirror.files import Calls
     from tests.support.updates import Scene
 
-PATIENCE = 20
-"""Seconds after which a test gives up waiting for a fact."""
-
 
 class KilledAtTheSwitch(CountingCalls):
     """The real calls, up to the first that would put something new in place."""
@@ -40,12 +33,6 @@ class KilledAtTheSwitch(CountingCalls):
         if name == "rename" and call.args[0].name.endswith(".ota-new"):
             raise Killed
         return super()._do(name, call)
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """A device with the old set, and a mirror with the new one."""
-    return updates.lay(updates.place())
 
 
 def test_hooks_run_in_the_order_of_dependencies(scene: Scene) -> None:
@@ -229,32 +216,6 @@ def test_interruptions_make_it_wait(scene: Scene) -> None:
     assert updates.check(scene) == NEW
 
 
-def test_a_hook_that_is_killed_with_otadevice_is_ended_first(scene: Scene, tmp_path: Path) -> None:
-    """What `recover` finds still running is ended before anything is put back."""
-    alive = tmp_path / "alive"
-    updates.publish(scene)
-    updates.break_hook(scene, "app", "before_update", f"echo $$ > {alive}.new; mv {alive}.new {alive}; sleep 1000")
-    with httpd.serving(scene.tree) as server:
-        updates.configure(scene, server.url)
-        scene.note("update")
-        process = subprocess.Popen(updates.command(scene, "update"), stderr=subprocess.DEVNULL)
-        until = time.monotonic() + PATIENCE
-        while not alive.exists():
-            assert time.monotonic() < until
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    hook = int(alive.read_text())
-    assert _is_alive(hook)
-
-    scene.note("recover")
-    subprocess.run(updates.command(scene, "recover"), check=True, capture_output=True, timeout=PATIENCE)
-
-    assert not _is_alive(hook)
-    assert updates.check(scene) == OLD
-
-
 def test_a_state_file_that_a_hook_edits_is_merged(scene: Scene) -> None:
     """What its owner, or a program of theirs, writes after PREPARED is kept."""
     file = scene.home / "otadevice.json"
@@ -265,24 +226,3 @@ def test_a_state_file_that_a_hook_edits_is_merged(scene: Scene) -> None:
 
     assert json.loads(file.read_bytes())["description"] == "in the cellar"
     assert updates.check(scene) == NEW
-
-
-def test_a_hostile_archive_is_refused_before_anything_is_touched(scene: Scene) -> None:
-    """No hook has run, nothing lies about, and the message says which member it is."""
-    data = archives.member("../../evil", b"evil") + bytes(1024)
-    trees.write(scene.tree, Release(OLD, b"old"), Release(NEW, data), package="site")
-
-    results = {result.package: result for result in updates.run(scene)}
-
-    assert (results["site"].code, results["site"].exit_code) == ("archive", 1)
-    assert "evil" in results["site"].message
-    assert scene.lines() == ["update"]
-    assert updates.check(scene) == OLD
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - of another process
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

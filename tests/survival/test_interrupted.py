@@ -46,12 +46,6 @@ class Mortal:
         return self.runner.run(hook, record)
 
 
-@pytest.fixture
-def scene() -> Scene:
-    """A device with the old set, and a mirror with the new one."""
-    return updates.lay(updates.place())
-
-
 def device(scene: Scene, now: datetime) -> Device:
     """Put the device together at a time of its clock's."""
     return replace(scene.device(), now=lambda: now)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import httpd, updates
+from tests.support import updates
 from tests.support.updates import NEW, OLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.httpd import Server
     from tests.support.updates import Scene
 
 PATIENCE = 30
@@ -41,33 +40,18 @@ def and_the_shell(otadevice: int, hook: int) -> None:
     os.kill(hook, signal.SIGKILL)
 
 
-@pytest.fixture
-def scene() -> Scene:
-    """A device with the old set, and a mirror that was signed just now."""
-    scene = updates.lay(updates.place())
-    updates.publish(scene)
-    return scene
-
-
-@pytest.fixture
-def server(scene: Scene) -> Iterator[Server]:
-    """The mirror's server, which the device knows."""
-    with httpd.serving(scene.tree) as running:
-        yield running
-
-
-@pytest.mark.parametrize("kill", [pytest.param(alone, marks=pytest.mark.long), its_group, and_the_shell])
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("kill", [alone, its_group, and_the_shell])
 @pytest.mark.parametrize(
     ("package", "hook"), [("lib", "before_update"), pytest.param("app", "after_update", marks=pytest.mark.long)]
 )
 def test_what_a_killed_otadevice_left_is_ended_before_the_rollback(
-    scene: Scene, server: Server, tmp_path: Path, kill: Callable[[int, int], None], package: str, hook: str
+    scene: Scene, tmp_path: Path, kill: Callable[[int, int], None], package: str, hook: str
 ) -> None:
     """Even if it does not listen: it would work against the old release that comes up again."""
     pids = tmp_path / "pids"
     stubborn = f"trap '' TERM; while :; do echo orphan >> {scene.log}; sleep 0.02; done"
     updates.break_hook(scene, package, hook, f"({stubborn}) & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait")
-    updates.configure(scene, server.url)
     _short_grace(scene)
     _kill_once(pids, scene, kill)
     child = int(pids.read_text().split()[1])

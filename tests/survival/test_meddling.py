@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from tests.support.updates import Scene
 
 
-@pytest.fixture
-def scene() -> Scene:
-    """A device with the old set, and a mirror with the new one."""
-    return updates.lay(updates.place())
-
-
 def state_file(scene: Scene) -> Path:
     """Tell where the state file is."""
     return scene.home / "otadevice.json"

@@ -15,7 +15,7 @@ import pytest
 from devclient import config, poll, update
 from devclient.errors import RebootError
 from devclient.states import State
-from tests.support import httpd, updates
+from tests.support import updates
 from tests.support.faults import KILLS, Fault, FaultyCalls, Killed, sweep
 from tests.support.updates import NEW, OLD
 
@@ -95,9 +95,8 @@ def test_packages_after_it_are_not_begun_before_the_reboot() -> None:
     assert afters(scene)[2:] == ["site after 2.0 updated", "app after 2.0 updated"]
 
 
-def test_two_packages_may_ask_one_after_the_other() -> None:
+def test_two_packages_may_ask_one_after_the_other(scene: Scene) -> None:
     """Each has its own reboot, and is told of its own alone."""
-    scene = updates.lay(updates.place())
     for package in ("lib", "app"):
         updates.break_hook(
             scene, package, "after_update", f'echo "{package} told=$OTA_REBOOTED" >> {scene.log}; {ONCE}'
@@ -113,9 +112,8 @@ def test_two_packages_may_ask_one_after_the_other() -> None:
     assert told == ["lib told=", "lib told=1", "app told=", "app told=1"]
 
 
-def test_a_failure_after_the_reboot_rolls_back() -> None:
+def test_a_failure_after_the_reboot_rolls_back(scene: Scene) -> None:
     """As any failure of an AfterUpdate: the release is marked, and the old one runs again."""
-    scene = updates.lay(updates.place())
     updates.break_hook(scene, "site", "after_update", 'test "$OTA_REBOOTED" && exit 5; exit 76')
     updates.run(scene, boot="first")
 
@@ -126,9 +124,8 @@ def test_a_failure_after_the_reboot_rolls_back() -> None:
     assert [mark["package"] for mark in scene.device().marks.listed()] == ["site"]
 
 
-def test_a_reboot_that_cannot_be_had_is_a_failure_of_the_system() -> None:
+def test_a_reboot_that_cannot_be_had_is_a_failure_of_the_system(scene: Scene) -> None:
     """Without one the update could wait for ever: it is undone, and tried again."""
-    scene = updates.lay(updates.place())
     updates.break_hook(scene, "site", "after_update", ONCE)
 
     def broken() -> None:
@@ -141,16 +138,13 @@ def test_a_reboot_that_cannot_be_had_is_a_failure_of_the_system() -> None:
     assert scene.device().marks.listed() == []
 
 
-def test_the_real_command_is_killed_by_the_reboot() -> None:
+@pytest.mark.usefixtures("server")
+def test_the_real_command_is_killed_by_the_reboot(scene: Scene) -> None:
     """What the machine does when it goes down: the wish was durable before, and holds in the next boot."""
-    scene = updates.lay(updates.place())
-    updates.publish(scene)
     updates.break_hook(scene, "site", "after_update", ONCE)
-    with httpd.serving(scene.tree) as server:
-        updates.configure(scene, server.url)
-        _reboot_by(scene, "kill -9 $PPID")
-        scene.note("update")
-        killed = subprocess.run(updates.command(scene, "update"), capture_output=True, check=False, timeout=60)
+    _reboot_by(scene, "kill -9 $PPID")
+    scene.note("update")
+    killed = subprocess.run(updates.command(scene, "update"), capture_output=True, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
 
     # the machine did not go down: whoever comes asks again, and goes no further
