@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from devclient.solve import conflict, resolve
 from devclient.solve.choices import KNOWN_NEEDS, Choices, not_understood, yanked_in_words
 from devclient.solve.lists import Lists, Mirror
+from devclient.solve.rollout import Turn
 from mirror import names
 from mirror.version import sort_key
 
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from mirror.content import Content
     from mirror.releases import Entry
 
-__all__ = ["Finding", "Lists", "Mirror", "Offer", "Skipped", "Wish", "check", "yanked_in_words"]
+__all__ = ["Finding", "Lists", "Mirror", "Offer", "Skipped", "Turn", "Wish", "check", "refusals", "yanked_in_words"]
 
 MOST_TRIED = 32
 """How many releases of a package are tried with what is installed."""
+
+Judged = tuple["Entry", str]
+"""A release, and why it may not be taken, whatever it goes with; "" if it may."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Finding:
     current: Content | None = None
 
 
-def check(
+def check(  # noqa: PLR0913 - all that a device knows of itself
     package: Package,
     packages: Sequence[Package],
     mirror: Mirror | Lists,
@@ -97,6 +101,7 @@ def check(
     wish: Wish | None = None,
     lacks: Callable[[str], bool] = lambda _content: False,
     remote: Callable[[str], str] = lambda url: url.rstrip("/"),
+    turn: Callable[[], Turn] = Turn,
 ) -> Finding:
     """Find what this device takes for `package`.
 
@@ -108,6 +113,7 @@ def check(
         wish: the release that it has to be.
         lacks: tells whether a content, by its hash, is wanted for `current`.
         remote: names the remote that a URL of the state file stands for.
+        turn: tells when what is rolled out comes to this device, asked once the mirror has answered.
 
     Raises:
         NotOnMirrorError: the mirror does not have the package on the branch.
@@ -118,7 +124,7 @@ def check(
     listed = lists.of(package.name, package.branch)
     if unknown := listed.newest.unknown_needs(KNOWN_NEEDS):
         return Finding(None, not_understood(unknown))
-    choices = Choices(package.branch, *_sorted_out(package, packages, remote), lists, bad or {})
+    choices = Choices(package.branch, *_sorted_out(package, packages, remote), lists, bad or {}, turn())
     installed = listed.entry(package.version) if package.version else None
     judged = _wished(wish, package, listed, choices) if wish else _newer(package, installed, listed, choices)
     taken, skipped = _first_that_goes(judged, package.name, choices)
@@ -131,6 +137,25 @@ def check(
         changes=tuple(changes.values()),
         current=_current(package, installed, listed, lacks),
     )
+
+
+def refusals(
+    package: Package, mirror: Mirror | Lists, *, bad: Mapping[str, str] | None = None, turn: Callable[[], Turn] = Turn
+) -> list[Judged]:
+    """List every release of a package, highest first, with the reason why it may not come, whatever it goes with.
+
+    Those of a list that is not understood are none.
+
+    Raises:
+        DeviceError: as `check`.
+    """
+    lists = mirror if isinstance(mirror, Lists) else Lists(mirror)
+    listed = lists.of(package.name, package.branch)
+    if listed.newest.unknown_needs(KNOWN_NEEDS):
+        return []
+    choices = Choices(package.branch, [package], {}, lists, bad or {}, turn())
+    entries = [entry for part in listed.parts(lambda _: True) for entry in part]
+    return [(entry, choices.refusal(package.name, entry)) for entry in entries]
 
 
 def _sorted_out(
@@ -150,11 +175,7 @@ def _sorted_out(
     return here, elsewhere
 
 
-_Judged = tuple["Entry", str]
-"""A release, and why it may not be taken, whatever it goes with; "" if it may."""
-
-
-def _newer(package: Package, installed: Entry | None, listed: Listed, choices: Choices) -> Iterator[_Judged]:
+def _newer(package: Package, installed: Entry | None, listed: Listed, choices: Choices) -> Iterator[Judged]:
     """Yield the releases above the installed one, and at last what should replace that if it was taken back."""
     yield from choices.judged(package.name)
     yanked = installed.yanked if installed else None
@@ -164,7 +185,7 @@ def _newer(package: Package, installed: Entry | None, listed: Listed, choices: C
         yield entry, choices.refusal(package.name, entry)
 
 
-def _wished(wish: Wish, package: Package, listed: Listed, choices: Choices) -> Iterator[_Judged]:
+def _wished(wish: Wish, package: Package, listed: Listed, choices: Choices) -> Iterator[Judged]:
     """Yield the release that is wished for, if it is listed."""
     entry = listed.entry(wish.version)
     if entry is None:
@@ -177,7 +198,7 @@ def _wished(wish: Wish, package: Package, listed: Listed, choices: Choices) -> I
 
 
 def _first_that_goes(
-    judged: Iterable[_Judged], package: str, choices: Choices
+    judged: Iterable[Judged], package: str, choices: Choices
 ) -> tuple[tuple[Release, ...], list[Skipped]]:
     """Find the first release that goes with what is installed; returns all that has to be taken, and what was not."""
     skipped: list[Skipped] = []

@@ -11,6 +11,13 @@ Times are UTC text, versions and paths "" where there is none.
     yanked: what the mirror says if it has taken back the installed release.
     error: what is in the way.
 
+`explain` tells of its package:
+    package, branch, installed, offered, with, why: as `check`.
+    obstacles: what keeps the offered release from being installed now, in sentences.
+    releases: all of the branch, highest first: version, published, verdict ("installed", "offered" or "passed over")
+    and why, in words that follow the version; none if the list has words in `needs` that are not understood.
+    error: why nothing is known of the releases.
+
 `status` tells for each package, without a network:
     package, branch, installed, local, pin, auto: as the state file has them.
     unneeded: whether it came along with a package that is not here any more.
@@ -19,7 +26,7 @@ Times are UTC text, versions and paths "" where there is none.
     last: what the last update came to, `records.results.Result`.
     rolled_back: the one before that was rolled back, if nothing has changed the package since.
 
-Both tell `pending`, the update that is not at its end, null if there is none:
+All tell `pending`, the update that is not at its end, null if there is none:
     state: that of the journal, "DAMAGED" if it cannot be read; update: what it brings.
     reboot: whether it waits for one; message: what to do.
 
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
 
     from devclient.config import Settings
     from devclient.device import Device
+    from devclient.explain import Explanation
     from devclient.plan import Plan
     from devclient.poll import Prospect
     from devclient.records.results import Result
@@ -73,6 +81,17 @@ def of_prospect(prospect: Prospect) -> dict[str, Any]:
         "skipped": [dataclasses.asdict(each) for each in own.skipped] if own else [],
         "yanked": own.yanked if own else None,
         "error": str(prospect.error or ""),
+    }
+
+
+def of_explanation(explained: Explanation) -> dict[str, Any]:
+    """Tell where a package is, and what speaks for or against each release."""
+    offer = of_prospect(explained.prospect)
+    return {
+        **{key: offer[key] for key in ("package", "branch", "installed", "offered", "with", "why")},
+        "obstacles": list(explained.obstacles),
+        "releases": [dataclasses.asdict(each) for each in explained.releases],
+        "error": str(explained.error or ""),
     }
 
 

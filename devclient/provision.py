@@ -6,9 +6,10 @@ once may go onto a thousand of them.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
-from devclient import config, sample, state
+from devclient import config, poll, sample, state
 from devclient.check import check
 from devclient.errors import PlaceError, ProvisionError
 from devclient.install import place
@@ -18,7 +19,6 @@ from devclient.trust import pinned
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devclient.check import Mirror
     from devclient.config import Settings
     from devclient.device import Device
     from mirror.files import Files
@@ -74,7 +74,7 @@ def entry(name: str, branch: str, local: str, device: Device, *, adopt: bool = F
     if present := current.package(name):
         return _same(present, branch, local, settings)
     wanted = Package({"package": name, "branch": branch})
-    local = local or _proposed(wanted, device.mirror(""))
+    local = local or _proposed(wanted, device)
     if other := next((each for each in current.packages if each.local.rstrip("/") == local.rstrip("/")), None):
         raise PlaceError(local, f"is where {other.name} goes; give another --local")
     link = device.sets.link(name)
@@ -129,9 +129,10 @@ def _same(present: Package, branch: str, local: str, settings: Settings) -> Pack
     return present
 
 
-def _proposed(wanted: Package, mirror: Mirror) -> str:
+def _proposed(wanted: Package, device: Device) -> str:
     name, branch = wanted.name, wanted.branch
-    finding = check(wanted, (wanted,), mirror)
+    mirror = device.mirror("")
+    finding = check(wanted, (wanted,), mirror, turn=functools.partial(poll.turn, device, mirror))
     if finding.offer is None:
         raise ProvisionError(f"{name} on {branch}: {finding.why}; say with --local where it goes")
     if not finding.offer.content.local:

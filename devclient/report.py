@@ -49,6 +49,11 @@ def offers(rows: Sequence[Row], width: int) -> str:
     return _table(("PACKAGE", "BRANCH", "INSTALLED", "OFFERED", "NOTE"), lines, width)
 
 
+def explanations(rows: Sequence[Row], width: int) -> str:
+    """Show what `facts.of_explanation` told: where the package is, and below it a table of its releases."""
+    return "\n".join(line for row in rows for line in _explanation(row, width))
+
+
 def packages(rows: Sequence[Row], width: int) -> str:
     """Show what `facts.of_package` told: a table, and below it the story of each package."""
     lines = [
@@ -106,6 +111,16 @@ def _notes(row: Row) -> Iterator[str]:
     yield from _passed_over(row["skipped"] if row["offered"] else row["skipped"][1:])
     if row["yanked"] is not None:
         yield f"{row['installed']} {yanked_in_words(row['yanked'])}"
+
+
+def _explanation(row: Row, width: int) -> Iterator[str]:
+    here = f"{row['installed']} is installed" if row["installed"] else "nothing is installed"
+    more = row["error"] or row["why"] or f"{row['offered']} is offered"
+    yield f"{row['package']} ({row['branch']}): {here}; {more}"
+    yield from (f"  not now: {obstacle}" for obstacle in row["obstacles"])
+    if row["releases"]:
+        lines = [(each["version"], each["published"], each["why"]) for each in row["releases"]]
+        yield f"\n{_table(('RELEASE', 'PUBLISHED', 'WHY'), lines, width)}"
 
 
 def _story(row: Row) -> Iterator[str]:

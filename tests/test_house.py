@@ -36,7 +36,7 @@ def imported(path: Path) -> set[str]:
 
 
 def commands(program: str) -> dict[str, click.Command]:
-    """Find the commands of a program, a command of a group as "group command"."""
+    """Find the commands of a program that people type, a command of a group as "group command"."""
     module = {"otamirror": "builder.cli", "otadevice": "devclient.cli"}[program]
     found: dict[str, click.Command] = {}
 
@@ -44,7 +44,7 @@ def commands(program: str) -> dict[str, click.Command]:
         for name, command in group.commands.items():
             if isinstance(command, click.Group):
                 collect(command, f"{prefix}{name} ")
-            else:
+            elif not command.hidden:
                 found[f"{prefix}{name}"] = command
 
     collect(importlib.import_module(module).main, "")

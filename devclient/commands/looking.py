@@ -1,4 +1,4 @@
-"""Commands that only look: `check`, `status`."""
+"""Commands that only look: `check`, `explain`, `status`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, facts, poll, report, state
+from devclient import config, facts, gate, poll, report, state
+from devclient import explain as explaining
 from devclient.commands import options
 from devclient.records import results
 from devclient.trust import signed
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from devclient.check import Wish
     from devclient.config import Settings
+    from devclient.trust.copies import Copy
 
 
 @click.command(epilog=options.example("check", "check --json"))
@@ -27,6 +30,24 @@ def check(file: Path, *, as_json: bool) -> None:
     Changes nothing, and keeps nothing that the mirror says.
     """
     show_offers(config.load(file), as_json=as_json)
+
+
+@click.command(epilog=options.example("explain app", "explain app --json"))
+@options.package
+@options.as_json
+@click.pass_obj
+def explain(file: Path, package: str, *, as_json: bool) -> None:
+    """Show why a package is where it is.
+
+    Lists every release of the branch that PACKAGE follows, with the reason why it is or is not the one to be installed,
+    as `otadevice update PACKAGE` would find. Changes nothing.
+    """
+    settings = config.load(file)
+    with options.device(settings, lasting=False) as (device, mirrors):
+        found, pending = explaining.explain(package, device, _held(settings, device.now())), facts.pending(device)
+    trust = facts.trust(settings, mirrors.standings(), facts.obstacles([found.prospect]))
+    options.show(settings, trust, [facts.of_explanation(found)], report.explanations, as_json=as_json, pending=pending)
+    options.end({options.exit_code(found.error)} if found.error else set())
 
 
 @click.command(epilog=options.example("status", "status --json"))
@@ -48,11 +69,20 @@ def status(file: Path, *, as_json: bool) -> None:
     options.show(settings, trust, rows, report.packages, as_json=as_json, pending=pending, rollback=undo)
 
 
-def show_offers(settings: Settings, package: str = "", wish: Wish | None = None, *, as_json: bool) -> None:
-    """Show what is offered of a package, or of all, and what would be done."""
+def _held(settings: Settings, now: datetime) -> list[str]:
+    window = gate.outside(settings.daemon, now)
+    inhibited = gate.inhibited(settings.daemon)
+    return [f"`otadevice run` waits: {window}"] * bool(window) + [str(inhibited)] * bool(inhibited)
+
+
+def show_offers(
+    settings: Settings, package: str = "", wish: Wish | None = None, copy: Copy | None = None, *, as_json: bool
+) -> None:
+    """Show what is offered of a package, or of all, and what would be done; `copy` stands in for its mirror."""
+    among = copy.serves(settings) if copy else None
     # who only looks holds no lock, so keeps nothing either
-    with options.device(settings, lasting=False) as (device, mirrors):
-        prospects, pending = poll.look(device, package, wish), facts.pending(device)
+    with options.device(settings, lasting=False, copy=copy) as (device, mirrors):
+        prospects, pending = poll.look(device, package, wish, among=among), facts.pending(device)
     trust = facts.trust(settings, mirrors.standings(), facts.obstacles(prospects))
     rows = [facts.of_prospect(each) for each in prospects]
     options.show(settings, trust, rows, report.offers, as_json=as_json, pending=pending)
@@ -60,4 +90,4 @@ def show_offers(settings: Settings, package: str = "", wish: Wish | None = None,
     options.end({options.exit_code(each.error) for each in prospects if each.error and not each.finding})
 
 
-COMMANDS = (check, status)
+COMMANDS = (check, explain, status)

@@ -36,17 +36,25 @@ class Identity:
 
 def ensure(work: Path, files: Files, machine: Path = _MACHINE) -> Identity:
     """Return the identity that is kept in `work`; make one if there is none, or if it is that of another machine."""
-    file, here = work / "identity.json", _machine(machine)
-    kept = _load(file)
-    if kept and kept.machine == here:
+    if kept := load(work, machine):
         return kept
-    made = Identity(secrets.token_hex(32), here)
+    made = Identity(secrets.token_hex(32), _machine(machine))
     files.make_folder(work)
-    files.replace(file, f"{json.dumps(asdict(made), indent=2)}\n".encode(), mode=0o600)
+    files.replace(_file(work), f"{json.dumps(asdict(made), indent=2)}\n".encode(), mode=0o600)
     return made
 
 
-def _load(file: Path) -> Identity | None:
+def load(work: Path, machine: Path = _MACHINE) -> Identity | None:
+    """Return the identity that is kept in `work`; None if there is none, if it is another machine's or unreadable."""
+    kept = _read(_file(work))
+    return kept if kept and kept.machine == _machine(machine) else None
+
+
+def _file(work: Path) -> Path:
+    return work / "identity.json"
+
+
+def _read(file: Path) -> Identity | None:
     try:
         found = Identity(**json.loads(file.read_bytes()))
         return found if names.is_sha256(found.secret) else None  # as many hex digits as that

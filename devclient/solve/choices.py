@@ -1,7 +1,7 @@
 """Which releases a device may choose from, and why not from others (contract, sections 3 and 6).
 
-The rules for one release alone: what the list says of it, what has failed here, what its owner has pinned, and that
-nothing goes back. How releases go together is `resolve`'s matter.
+The rules for one release alone: what the list says of it, what has failed here, what its owner has pinned, that
+nothing goes back, and whose turn it is. How releases go together is `resolve`'s matter.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from devclient.errors import NotOnMirrorError
+from devclient.solve import rollout
 from devclient.solve.ranges import Range
 from devclient.solve.resolve import Release
 from mirror import rules
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
     from devclient.solve.lists import Listed, Lists
     from devclient.solve.resolve import Versions
+    from devclient.solve.rollout import Turn
     from devclient.state import Package
     from mirror.releases import Entry, Segment
 
-KNOWN_NEEDS: frozenset[str] = frozenset()
+KNOWN_NEEDS: frozenset[str] = frozenset({rollout.NEED})
 """The words of `needs` that this version of otadevice obeys."""
 
 
@@ -30,7 +32,13 @@ class Choices:
     """The releases of one branch of one mirror, those that are here and those that may come."""
 
     def __init__(
-        self, branch: str, here: Iterable[Package], elsewhere: Mapping[str, str], lists: Lists, bad: Mapping[str, str]
+        self,
+        branch: str,
+        here: Iterable[Package],
+        elsewhere: Mapping[str, str],
+        lists: Lists,
+        bad: Mapping[str, str],
+        turn: Turn,
     ) -> None:
         """Look at one branch.
 
@@ -40,8 +48,10 @@ class Choices:
             elsewhere: why other packages of the state file are not among those, in words.
             lists: what the mirror has.
             bad: why contents, by their hash, are not to be taken again.
+            turn: when what is rolled out comes to this device.
         """
-        self._branch, self._elsewhere, self._lists, self._bad = branch, elsewhere, lists, bad
+        self._branch, self._elsewhere, self._lists = branch, elsewhere, lists
+        self._bad, self._turn = bad, turn
         self._ranges: dict[str, Range] = {}
         self._pins = {package.name: self._range(package.pin) for package in here if package.pin}
         self._installed = {package.name: self._of_state(package) for package in here if package.version}
@@ -103,7 +113,8 @@ class Choices:
             return f"failed on this device: {self._bad[entry.content]}; `otadevice clear-bad` lets it be tried again"
         if not self._admitted_by_pin(package, entry.version):
             return f"is outside the pin {self._pins[package]}"
-        return ""
+        # whether `needs` has the word or not
+        return rollout.refusal(entry.rollout, entry.content, self._turn) if entry.rollout is not None else ""
 
     def release(self, package: str, entry: Entry) -> Release:
         """Make the release of an entry that has no refusal, the same object each time."""

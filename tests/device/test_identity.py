@@ -95,6 +95,20 @@ def test_a_damaged_identity_is_made_anew(tmp_path: Path, machine: Path, raw: byt
     assert set(json.loads((tmp_path / "work" / "identity.json").read_bytes())) == {"secret", "machine"}
 
 
+def test_who_only_looks_makes_no_identity(tmp_path: Path, machine: Path) -> None:
+    """It reads the one that is kept, and finds none where the next run would make one."""
+    assert identity.load(tmp_path / "work", machine) is None
+    assert not (tmp_path / "work").exists()
+    made = _ensure(tmp_path, machine)
+    assert identity.load(tmp_path / "work", machine) == made
+
+    machine.write_text("fedcba9876543210fedcba9876543210\n")
+    assert identity.load(tmp_path / "work", machine) is None
+    machine.write_text(f"{MACHINE}\n")
+    (tmp_path / "work" / "identity.json").write_bytes(b"{")
+    assert identity.load(tmp_path / "work", machine) is None
+
+
 def test_an_identity_that_cannot_be_kept_is_none(tmp_path: Path, machine: Path) -> None:
     """It would be another one the next time."""
     with pytest.raises(OSError, match="No space"):
