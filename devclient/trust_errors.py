@@ -1,7 +1,8 @@
 """Why a device does not believe a mirror: each kind of attack or fault has its own error.
 
-Every message says what was found, what it looks like, and what the mirror's operator should do. After all of them
-the device goes on with what is installed, and asks again at its next poll.
+Every message says what was found, what it looks like, and what the mirror's operator should do, or whoever made the
+copy of it that was given instead. After all of them the device goes on with what is installed, and asks again at its
+next poll.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+def is_copy(url: str) -> bool:
+    """Whether what is at `url` is not on the web, but a copy of a mirror in a folder."""
+    return not url.lower().startswith(("http://", "https://"))
+
+
 class TrustError(DeviceError):
     """What a mirror serves is not to be believed.
 
@@ -22,18 +28,25 @@ class TrustError(DeviceError):
         url: where it came from.
         problem: what was found.
         looks_like: the attack or fault that this may be.
+        in_a_copy: the same if it lies in a folder, "" if that makes no difference.
         advice: what the mirror's operator should do.
+        after_a_copy: the same if a new copy is no better.
     """
 
     code = "trust"
     looks_like: ClassVar[str] = ""
+    in_a_copy: ClassVar[str] = ""
     advice: ClassVar[str] = ""
+    after_a_copy: ClassVar[str] = "run `otamirror check`"
 
     def __init__(self, url: str, problem: str) -> None:
-        super().__init__(
-            f"{url}: {problem}. It looks like {self.looks_like}; nothing of it was used. "
-            f"The mirror's operator should {self.advice}"
-        )
+        copied = is_copy(url)
+        looks_like = self.in_a_copy if copied and self.in_a_copy else self.looks_like
+        if copied:
+            advice = f"Copy the mirror again; if that is no better, its operator should {self.after_a_copy}"
+        else:
+            advice = f"The mirror's operator should {self.advice}"
+        super().__init__(f"{url}: {problem}. It looks like {looks_like}; nothing of it was used. {advice}")
         self.url = url
         self.problem = problem
 
@@ -51,6 +64,7 @@ class RollbackError(TrustError):
 
     code = "rollback"
     looks_like = "an attempt to bring back old releases, or a mirror that was restored from an old copy"
+    in_a_copy = "an old copy: this device has seen newer releases already"
     advice = "run `otamirror check`, and publish again, with higher versions, if the mirror was restored"
 
 
@@ -59,7 +73,13 @@ class ExpiredError(TrustError):
 
     code = "expired"
     looks_like = "a freeze: somebody holds back updates, or nobody signs the mirror anew"
-    advice = "run `otamirror resign`, and see that it runs often enough"
+    in_a_copy = "a copy that was made too long ago, or this device's clock is wrong"
+    advice = "run `otamirror resign`, and see that it runs often enough; what was copied has to be copied again"
+    after_a_copy = "run `otamirror resign`"
+
+    def __init__(self, url: str, problem: str, since: str = "") -> None:
+        """Say when it expired, if that is known."""
+        super().__init__(url, f"{problem}, since {since}" if since else problem)
 
 
 class MixAndMatchError(TrustError):
@@ -75,6 +95,7 @@ class EndlessDataError(TrustError):
 
     code = "endless-data"
     looks_like = "an attempt to fill this device, or a server that is out of order"
+    in_a_copy = "an attempt to fill this device, or a damaged file"
     advice = "see what answers at this address"
 
 
@@ -83,6 +104,7 @@ class DamagedMetadataError(TrustError):
 
     code = "damaged-metadata"
     looks_like = "a damaged file, or a server that knows nothing of mirrors"
+    in_a_copy = "a damaged file"
     advice = "run `otamirror check`, and see what answers at this address"
 
 

@@ -6,17 +6,35 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, draft, poll, report, state
+from devclient import config, draft, lock, metrics, poll, report, state
 from devclient.check import Wish
 from devclient.commands import looking, options
 from devclient.errors import UndoError
+from devclient.trust import copies
 from mirror import rules
+from mirror.errors import OTAError
+from mirror.files import Files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devclient.config import Settings
+    from devclient.records.results import Result
+    from devclient.trust.copies import Copy
 
-@click.command(epilog=options.example("update", "update --dry-run", "update app --version 1.4 --allow-downgrade"))
+
+def _place(_ctx: click.Context, _parameter: click.Parameter, text: str) -> str:
+    try:
+        return copies.place(text) if text else ""
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command(
+    epilog=options.example(
+        "update", "update --dry-run", "update app --version 1.4 --allow-downgrade", "update --from /media/usb/mirror"
+    )
+)
 @click.argument("package", default="", callback=options.rule(rules.name))
 @click.option(
     "--version",
@@ -26,13 +44,24 @@ if TYPE_CHECKING:
     help="Take this release of PACKAGE.",
 )
 @click.option("--allow-downgrade", is_flag=True, help="Also if it is lower than what is installed.")
+@click.option(
+    "--from",
+    "place",
+    default="",
+    metavar="DIR-OR-URL",
+    callback=_place,
+    help="Ask this copy of the mirror, on a stick for example, instead of the mirror itself.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @options.as_json
 @click.pass_obj
-def update(file: Path, package: str, version: str, *, allow_downgrade: bool, dry_run: bool, as_json: bool) -> None:
+def update(
+    file: Path, package: str, version: str, place: str, *, allow_downgrade: bool, dry_run: bool, as_json: bool
+) -> None:
     """Install what the mirror offers.
 
-    All packages are asked about, or PACKAGE alone, which may bring others that it depends on.
+    All packages are asked about, or PACKAGE alone, which may bring others that it depends on. A copy of the mirror is
+    believed no more and no less than the mirror; packages from other mirrors are left out then.
     """
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run; `otadevice status --json` tells what an update did")
@@ -42,28 +71,55 @@ def update(file: Path, package: str, version: str, *, allow_downgrade: bool, dry
         raise click.UsageError("--allow-downgrade needs --version, the release to go down to")
     wish = Wish(version, allow_downgrade=allow_downgrade) if version else None
     settings = config.load(file)
+    copy = _copy(settings, package, place) if place else None
     if dry_run:
-        looking.show_offers(settings, package, wish, as_json=as_json)
+        looking.show_offers(settings, package, wish, copy, as_json=as_json)
         return
-    with options.locked(settings) as device:
-        done = poll.run(device, package, wish)
-    if not done:
+    done = _update(settings, package, wish, copy)
+    if not done and not state.load(settings.state).packages:
         click.echo(report.NOTHING_WANTED)
     options.tell(done)
 
 
+def _copy(settings: Settings, package: str, place: str) -> Copy:
+    """Choose what the copy at `place` stands in for, and say which packages it does not serve."""
+    current = state.load(settings.state)
+    copy = copies.stand_in(place, settings, current.package(package))
+    serves = copy.serves(settings)
+    for each in current.packages:
+        if not package and not serves(each):
+            other = settings.remote_name(each.remote)
+            click.echo(
+                f"{each.name} ({each.branch}): left out, it is from {other} and not from {copy.remote}", err=True
+            )
+    return copy
+
+
+def _update(settings: Settings, package: str, wish: Wish | None, copy: Copy | None) -> list[Result]:
+    among = copy.serves(settings) if copy else None
+    with lock.hold(settings.work / "lock", Files()), options.device(settings, copy=copy) as (device, mirrors):
+        try:
+            done = poll.run(device, package, wish, among=among)
+        except (OTAError, OSError) as error:
+            metrics.write(device, mirrors.standings(), [], mirrors.received, exit_code=options.exit_code(error))
+            raise
+        metrics.write(device, mirrors.standings(), done, mirrors.received)
+        return done
+
+
 @click.command(epilog=options.example("recover"))
+@click.option("--early", is_flag=True, help="Leave to later what waits for services: an AfterUpdate after its reboot.")
 @click.pass_obj
-def recover(file: Path) -> None:
+def recover(file: Path, *, early: bool) -> None:
     """Finish or undo an update that was cut off.
 
     Needs no network. Run it at boot, before what is updated.
     """
     with options.locked(config.load(file)) as device:
-        done = poll.recover(device)
+        done = poll.recover(device, early=early)
     for result in done.values():
         click.echo(report.outcome(result))
-    if not done:
+    if not (done or early):
         click.echo("nothing to recover")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tuf.ngclient import Updater, UpdaterConfig
 
 from devclient.trust import verdict
-from devclient.trust_errors import DamagedMetadataError
+from devclient.trust_errors import DamagedMetadataError, ExpiredError
 from mirror import layout, names, trust
 
 if TYPE_CHECKING:
@@ -85,7 +85,11 @@ class Judge:
         try:
             yield
         except (*verdict.ERRORS, *verdict.TRIPPED) as error:
-            raise verdict.of(error, self._origin.address(layout.TIMESTAMP), self._refused()) from None
+            refused = self._refused()
+            found = verdict.of(error, self._origin.address(layout.TIMESTAMP), refused)
+            if isinstance(found, ExpiredError):
+                found = ExpiredError(found.url, found.problem, verdict.expiry(error, refused, self._folder))
+            raise found from None
 
     def _refused(self) -> Delivery | None:
         """Return the file that came last if tuf has not accepted it: it writes what it accepts."""

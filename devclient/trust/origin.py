@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from devclient.copy_errors import IncompleteCopyError
 from devclient.errors import BrokenPromiseError, MirrorRefusesError, NetworkError, NotOnMirrorError
-from devclient.trust_errors import IncompleteMirrorError
+from devclient.trust_errors import IncompleteMirrorError, is_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from devclient.web.fetcher import Answer, Body, Fetcher
+    from devclient.web.fetcher import Answer, Body
 
 REST = 30
 """For how many requests a URL that failed comes after the others."""
@@ -42,10 +44,20 @@ class _Failure(NamedTuple):
     at: int
 
 
+class Source(Protocol):
+    """Brings files: a `Fetcher` from the web, a `Folder` from a copy."""
+
+    def ask(self, url: str, *, limit: int, etag: str = "") -> Answer:
+        """See `Fetcher.ask`."""
+
+    def stream(self, url: str, offset: int = 0) -> AbstractContextManager[Body]:
+        """See `Fetcher.stream`."""
+
+
 class Origin:
     """One remote."""
 
-    def __init__(self, urls: Sequence[str], fetcher: Fetcher) -> None:
+    def __init__(self, urls: Sequence[str], fetcher: Source) -> None:
         self._urls = urls
         self._fetcher = fetcher
         self._asked = 0
@@ -144,4 +156,5 @@ def _named() -> Iterator[None]:
     try:
         yield
     except NotOnMirrorError as error:
-        raise IncompleteMirrorError(error.url, error.status) from error
+        kind = IncompleteCopyError if is_copy(error.url) else IncompleteMirrorError
+        raise kind(error.url, error.status) from error

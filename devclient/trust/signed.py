@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from devclient.copy_errors import NotInCopyError
 from devclient.errors import NotOnMirrorError, SettingsError
 from devclient.trust import pinned
 from devclient.trust.memory import Memory
 from devclient.trust.origin import Origin
 from devclient.trust.refresh import Trust
-from devclient.trust_errors import MixAndMatchError
+from devclient.trust_errors import MixAndMatchError, is_copy
 from mirror import canonical, content, layout, releases
 from mirror.files import Files
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from devclient.config import Remote, Settings
+    from devclient.trust.copies import Copy
     from devclient.trust.judge import Target
     from devclient.trust.standing import Standing
     from devclient.web.fetcher import Body, Fetcher
@@ -34,11 +37,27 @@ class Mirrors:
     """The mirrors of a device, one for each remote, while the context lasts."""
 
     def __init__(
-        self, settings: Settings, fetcher: Fetcher, files: Files, now: Callable[[], datetime], *, lasting: bool
+        self,
+        settings: Settings,
+        fetcher: Fetcher,
+        files: Files,
+        now: Callable[[], datetime],
+        *,
+        lasting: bool,
+        copy: Copy | None = None,
     ) -> None:
-        """Know the mirrors of `settings`; what is not `lasting` remembers nothing of what it learns."""
+        """Know the mirrors of `settings`.
+
+        Args:
+            settings: those of the device.
+            fetcher: asks their URLs.
+            files: how to write.
+            now: tells what the system's clock says.
+            lasting: whether to remember what is learned.
+            copy: what to ask instead of the URLs of one remote.
+        """
         self._settings, self._fetcher, self._files, self._now = settings, fetcher, files, now
-        self._lasting = lasting
+        self._lasting, self._copy = lasting, copy
         self._mirrors: dict[str, SignedMirror] = {}
         self._scratch = contextlib.ExitStack()
 
@@ -63,6 +82,16 @@ class Mirrors:
             self._mirrors[remote.name] = self._open(remote)
         return self._mirrors[remote.name]
 
+    @property
+    def received(self) -> int:
+        """How many bytes of blobs have come."""
+        return sum(mirror.received for mirror in self._mirrors.values())
+
+    @property
+    def least_wait(self) -> float:
+        """The least seconds until the next poll that those which were asked want, as they have signed or answered."""
+        return max([self._fetcher.asked_to_wait, *(mirror.poll_seconds for mirror in self._mirrors.values())])
+
     def standings(self) -> dict[str, Standing | None]:
         """Tell where each remote stands, by its name; those that were not asked, where they stood."""
         asked = {name: mirror.standing for name, mirror in self._mirrors.items()}
@@ -74,22 +103,37 @@ class Mirrors:
         except ValueError as error:
             raise SettingsError(self._settings.file, f"remotes.{remote.name}.root: {remote.root} {error}") from error
         scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="otadevice-")))
-        origin = Origin(remote.urls, self._fetcher)
+        origin = self._origin(remote)
         memory = Memory(self._settings.trust(remote), self._files, lasting=self._lasting)
         return SignedMirror(Trust(root, origin, memory, self._now, scratch), origin, memory)
 
+    def _origin(self, remote: Remote) -> Origin:
+        if self._copy and self._copy.remote == remote.name:
+            return self._copy.origin(self._fetcher)
+        return Origin(remote.urls, self._fetcher)
+
 
 class SignedMirror:
-    """One remote."""
+    """One remote.
+
+    Attributes:
+        received: how many bytes of blobs have come from it.
+    """
 
     def __init__(self, trust: Trust, origin: Origin, memory: Memory) -> None:
         self._trust, self._origin, self._memory = trust, origin, memory
         self._current: set[str] = set()
+        self.received = 0
 
     @property
     def standing(self) -> Standing | None:
         """Where its metadata stands; None if none was ever verified."""
         return self._trust.standing
+
+    @property
+    def issued(self) -> datetime | None:
+        """When what it says was signed last; None if nothing was verified yet."""
+        return self.standing.issued if self.standing else None
 
     @property
     def poll_seconds(self) -> int:
@@ -106,7 +150,8 @@ class SignedMirror:
         path = layout.release_list(package, branch)
         target = self._trust.target(path)
         if target is None:
-            raise NotOnMirrorError(self._origin.address(path), 404)
+            address = self._origin.address(path)
+            raise NotInCopyError(address, 404) if is_copy(address) else NotOnMirrorError(address, 404)
         hashed = layout.hashed_release_list(package, branch, target.sha256)
         data = self._named(hashed, target.sha256, min(target.size, releases.MAX_BYTES))
         if found := _mismatch(data, target):
@@ -126,11 +171,16 @@ class SignedMirror:
     def blob(self, sha256: str, offset: int) -> Iterator[Body]:
         """Open a blob from `offset` on, or from its start."""
         with self._origin.stream(layout.blob(sha256), offset) as body:
-            yield body
+            yield replace(body, blocks=self._counted(body.blocks))
 
     def tidy(self) -> None:
         """Forget the lists and contents that were not asked for since this mirror was opened."""
         self._memory.forget_files(self._current)
+
+    def _counted(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self.received += len(block)
+            yield block
 
     def _named(self, path: str, sha256: str, limit: int) -> bytes:
         """Return the file that should have this hash, from here if it was fetched before."""

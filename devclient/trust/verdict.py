@@ -28,6 +28,7 @@ from mirror.errors import OTAError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from devclient.trust.courier import Delivery
 
@@ -56,11 +57,28 @@ def of(error: Exception, url: str, refused: Delivery | None) -> OTAError:
     return kind(refused)(refused.url if refused else url, str(error))
 
 
+def expiry(error: Exception, refused: Delivery | None, accepted: Path) -> str:
+    """Tell when that expired which an error of tuf's says to have expired, as UTC text; "" if that cannot be told.
+
+    Args:
+        error: the error.
+        refused: the file that tuf did not accept, if there is one; its signatures were good.
+        accepted: the folder of those that it did.
+    """
+    if refused and refused.role in str(error):
+        return str(_signed(refused.data).get("expires", ""))
+    for role in trust.TOP:  # of those alone an accepted one is looked at again
+        with contextlib.suppress(OSError):
+            if f"{role}.json" in str(error):
+                return str(_signed((accepted / f"{role}.json").read_bytes()).get("expires", ""))
+    return ""
+
+
 def _of_version(refused: Delivery | None) -> type[OTAError]:
     """Tell what a version is that does not match."""
     if refused is None or refused.version is None:
         return RollbackError
-    stated = _signed(refused).get("version")
+    stated = _signed(refused.data).get("version")
     return MixAndMatchError if isinstance(stated, int) and stated > refused.version else RollbackError
 
 
@@ -68,15 +86,15 @@ def _of_contents(refused: Delivery | None) -> type[OTAError]:
     """Tell what is wrong where tuf has no error of its own."""
     if refused is None:
         return UndelegatedError  # all that came was accepted, so something that is delegated to is named nowhere
-    if _signed(refused).get("_type") != _kind(refused.role):
+    if _signed(refused.data).get("_type") != _kind(refused.role):
         return DamagedMetadataError
     # the only rule that is left: a role that a snapshot named once is named for ever
     return RollbackError if refused.role == trust.SNAPSHOT else MixAndMatchError
 
 
-def _signed(refused: Delivery) -> Mapping[str, Any]:
+def _signed(data: bytes) -> Mapping[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
-        whole = json.loads(refused.data)
+        whole = json.loads(data)
         if isinstance(whole, dict) and isinstance(whole.get("signed"), dict):
             return dict(whole["signed"])
     return {}
