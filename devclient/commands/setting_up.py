@@ -1,7 +1,8 @@
-"""Commands that set a device up, and say what it wants: `init`, `add`, `adopt`, `pin`."""
+"""Commands that set a device up, and say what it wants: `init`, `add`, `adopt`, `pin`, `install-units`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,15 @@ from devclient import config, poll, provision, state, values
 from devclient.commands import options
 from devclient.errors import ProvisionError
 from devclient.solve.ranges import Range
+from devclient.units import services, write
 from mirror import rules
 from mirror.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_UNITS = "/etc/systemd/system"
+_FSTAB = Path("/etc/fstab")
 
 
 def _urls(_ctx: click.Context, _parameter: click.Parameter, urls: Sequence[str]) -> tuple[str, ...]:
@@ -148,4 +153,40 @@ def pin(file: Path, package: str, versions: str) -> None:
     click.echo(f"{pinned.name} is pinned to {pinned.pin}{stays}")
 
 
-COMMANDS = (init, add, adopt, pin)
+@click.command("install-units", epilog=options.example("install-units", "install-units --print"))
+@click.option(
+    "--to",
+    "folder",
+    default=_UNITS,
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the units.",
+)
+@click.option("--print", "only_print", is_flag=True, help="Only print them.")
+@click.option("--force", is_flag=True, help="Replace units that were changed by hand, or are not from otadevice.")
+@click.pass_obj
+def install_units(file: Path, folder: Path, *, only_print: bool, force: bool) -> None:
+    """Write the units by which systemd runs otadevice.
+
+    One keeps this device up to date, the other finishes or undoes at boot an update that was cut off.
+    """
+    fstab = _FSTAB.read_text(errors="replace") if _FSTAB.is_file() else ""
+    units = services.units(
+        config.load(file), services.command(Path(sys.executable), Path(sys.argv[0]).absolute()), fstab
+    )
+    if only_print:
+        click.echo("\n".join(f"# {folder / unit.name}\n{write.marked(unit).decode()}" for unit in units), nl=False)
+        return
+    written = write.write(units, folder.absolute(), Files(), force=force)
+    for path in written:
+        click.echo(f"{path} is written")
+    if not written:
+        click.echo(f"{' and '.join(unit.name for unit in units)} are in {folder} already")
+        return
+    click.echo(f"next:\n  systemctl daemon-reload\n  systemctl enable --now {services.RECOVER} {services.DAEMON}")
+    if any(written.values()):
+        click.echo(f"  systemctl restart {services.DAEMON}")
+
+
+COMMANDS = (init, add, adopt, pin, install_units)
