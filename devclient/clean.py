@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devclient import succession
 from devclient.install import commit, prepare, switch
 from devclient.plan import Kind
 
@@ -30,6 +31,8 @@ def after_commit(plan: Plan, device: Device) -> None:
 def after_nothing(plan: Plan, device: Device) -> None:
     """Remove what was laid out for `plan`, which changed nothing in the end; what was downloaded stays."""
     prepare.discard(plan, device.files)
+    if plan.kind is Kind.UPDATE and plan.touches(device.settings.itself):
+        succession.arrived(device)
     _tidy(device)
 
 

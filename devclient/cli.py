@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devclient.commands import looking, options, setting_up, updating
+from devclient.commands import daemon, looking, options, setting_up, updating
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
@@ -70,17 +71,24 @@ def main(ctx: click.Context, file: Path) -> None:
     ctx.with_resource(_logging())
 
 
-for _module in (setting_up, looking, updating):
+for _module in (setting_up, looking, daemon, updating):
     for _command in _module.COMMANDS:
         main.add_command(_command)
 
 
 class _Stderr(logging.Handler):
-    """Writes lines to whatever stderr is at the moment: a bar takes its place, to put them above itself."""
+    """Writes lines to whatever stderr is at the moment: a bar takes its place, to put them above itself.
+
+    Where that is systemd's journal, each line says how grave it is, by the prefixes of sd-daemon(3).
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"{self.format(record)}\n")
+        grave = _GRAVITY.get(record.levelno, "") if "JOURNAL_STREAM" in os.environ else ""
+        sys.stderr.write(f"{grave}{self.format(record)}\n")
         sys.stderr.flush()
+
+
+_GRAVITY = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>"}
 
 
 @contextlib.contextmanager

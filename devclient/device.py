@@ -6,11 +6,12 @@ Clocks, servers, processes and the reboot come in from outside, so everything ab
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from devclient import check, download
 from devclient.install.sets import Sets
+from devclient.lifeline import Lifeline
 from devclient.records.contents import Contents
 from devclient.records.marks import Marks
 from devclient.records.plans import Plans
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
 
     from devclient.check import Offer
     from devclient.config import Settings
+    from devclient.errors import HeldError
     from devclient.hooks import Ending, Hook, Process
     from mirror.files import Files
 
 
 class Mirror(check.Mirror, download.Blobs, Protocol):
     """All that an update asks a mirror for."""
+
+    @property
+    def issued(self) -> datetime | None:
+        """When what it says was signed last; None if nothing was verified yet."""
 
     def tidy(self) -> None:
         """Forget what was kept and not asked for in this run."""
@@ -52,6 +58,9 @@ class Device:
         runner: runs hooks.
         boot: the id of this boot.
         reboot: reboots the device; may return before it does.
+        held: tells what keeps an update from being installed, if anything does.
+        lifeline: gets signs of life from work that takes long, and may want it to stop.
+        hands_over: whether an update of otadevice itself is left to the new one to finish.
     """
 
     settings: Settings
@@ -63,6 +72,9 @@ class Device:
     runner: Runner
     boot: str
     reboot: Callable[[], None]
+    held: Callable[[], HeldError | None] = lambda: None
+    lifeline: Lifeline = field(default_factory=Lifeline)
+    hands_over: bool = False
 
     @property
     def work(self) -> Path:

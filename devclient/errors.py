@@ -73,13 +73,13 @@ class NetworkError(DeviceError):
 
     Attributes:
         url: what was asked for.
-        retry_after: what the server wants waited, as it said it.
+        retry_after: how many seconds the server wants waited, 0 if it does not say.
     """
 
     code = "network"
     exit_code = 75
 
-    def __init__(self, url: str, problem: str, retry_after: str = "") -> None:
+    def __init__(self, url: str, problem: str, retry_after: float = 0) -> None:
         super().__init__(f"{url}: {problem}; try again later")
         self.url = url
         self.retry_after = retry_after
@@ -245,3 +245,51 @@ class UndoError(DeviceError):
     def __init__(self, problem: str) -> None:
         super().__init__(f"the last update cannot be undone: {problem}; nothing was changed")
         self.problem = problem
+
+
+class HeldError(DeviceError):
+    """An update could be installed, and is not for now: nothing is wrong."""
+
+    exit_code = 75
+
+
+class InhibitedError(HeldError):
+    """The inhibit file is there."""
+
+    code = "inhibited"
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"nothing is installed as long as {file} is there")
+
+
+class WindowError(HeldError):
+    """No maintenance window is open.
+
+    Attributes:
+        opens: when the next one opens, as UTC text.
+    """
+
+    code = "window"
+
+    def __init__(self, opens: str) -> None:
+        super().__init__(f"outside of maintenance windows, of which the next one opens at {opens}")
+        self.opens = opens
+
+
+class StoppedError(HeldError):
+    """otadevice was asked to stop."""
+
+    code = "stopped"
+
+    def __init__(self) -> None:
+        super().__init__("otadevice was asked to stop; the next one goes on")
+
+
+class SuccessionError(DeviceError):
+    """The package that was installed is otadevice itself, and the new one has to finish the update."""
+
+    code = "succession"
+    exit_code = 75
+
+    def __init__(self, update: str) -> None:
+        super().__init__(f"{update} is in place, and otadevice has to be started anew to finish")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from devclient import orphans
+from devclient.lifeline import Lifeline
 from devclient.orphans import Process, boot_id, end
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ class Hook:
         command: for the shell.
         variables: the hook's environment beside PATH and LANG; their names begin with OTA_.
         timeout: seconds that it may take.
+        to_the_end: whether it is run, and to its end, though otadevice shall stop.
     """
 
     command: str
     variables: Mapping[str, str]
     timeout: float
+    to_the_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,18 @@ class Ending:
         status: its exit code, 128 and the signal's number if a signal ended it.
         timed_out: whether it was ended because it took too long.
         output: the last 64 KiB of what it wrote to stdout and stderr, in the order of writing.
+        stopped: whether it was ended, or not even started, because otadevice shall stop.
     """
 
     status: int
     timed_out: bool
     output: str
+    stopped: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether it succeeded."""
-        return self.status == 0 and not self.timed_out
+        return self.status == 0 and not self.timed_out and not self.stopped
 
 
 class Runner:
@@ -88,33 +93,40 @@ class Runner:
     Attributes:
         boot: the id of the boot in which it does.
         grace: seconds between TERM and KILL.
+        lifeline: gets signs of life while a hook runs, and may want it to stop.
     """
 
     def __init__(
         self,
         boot: str,
         grace: float = 10,
+        lifeline: Lifeline | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         watch: Callable[[int], int | None] = _watch,
     ) -> None:
         self.boot = boot
         self.grace = grace
+        self.lifeline = lifeline or Lifeline()
         self._clock = clock
         self._watch = watch
 
     def run(self, hook: Hook, record: Callable[[Process], None]) -> Ending:
         """Run `hook` once `record` has made its process known durably; nothing of it runs if `record` raises.
 
+        Nor does anything of it run, and nothing is recorded, if otadevice shall stop already.
         It is over when its shell exits, also if background processes still hold its output open. After exit code 0
-        they live on; with any other one, when a signal ended the shell and when time is up, the rest of the process
-        group is ended: TERM, the time of grace, KILL. Out of reach is what left the group. Nobody reads the output
-        of what lives on: a background process that still writes to it gets SIGPIPE, so it should be started with its
-        output redirected.
+        they live on; with any other one, when a signal ended the shell, when time is up and when otadevice shall stop,
+        the rest of the process group is ended: TERM, the time of grace, KILL. Out of reach is what left the group.
+        Nobody reads the output of what lives on: a background process that still writes to it gets SIGPIPE, so it
+        should be started with its output redirected.
 
         Raises:
             OSError: the system starts no process; nothing of the hook has run.
         """
+        if self._shall_stop(hook):
+            return Ending(128 + signal.SIGTERM, timed_out=False, output="", stopped=True)
+        self.lifeline.ask_for(hook.timeout + 3 * self.grace)
         with _pipe() as (stdin, gate), _pipe() as (output, stdout):
             process = _start(hook, stdin, stdout, self.boot)
             try:
@@ -125,39 +137,46 @@ class Runner:
                 raise
             try:
                 _open(gate)
-                return self._follow(process, hook.timeout, output)
+                return self._follow(process, hook, output)
             except BaseException:
                 orphans.end(process, self.boot, self.grace)
                 _reap(process.pid)
                 raise
 
-    def _follow(self, process: Process, timeout: float, output: FileIO) -> Ending:
-        with _Tail(output, self._watch(process.pid), self._clock) as tail:
-            timed_out = not self._exits(process.pid, tail, self._clock() + timeout)
+    def _follow(self, process: Process, hook: Hook, output: FileIO) -> Ending:
+        with _Tail(output, self._watch(process.pid), self.lifeline.wakes, self._clock) as tail:
+            exits = self._exits(process.pid, tail, hook)
+            stopped = not exits and self._shall_stop(hook)
             tail.take()
             # not reaped yet: as long as the dead shell has its id, the group cannot be mistaken
-            if timed_out or not _succeeded(process.pid):
+            if not exits or not _succeeded(process.pid):
                 orphans.end(process, self.boot, self.grace, clock=self._clock, pause=tail.read_for)
                 tail.take()
-            return Ending(_reap(process.pid), timed_out, tail.text)
+            return Ending(_reap(process.pid), not exits and not stopped, tail.text, stopped)
 
-    def _exits(self, pid: int, tail: _Tail, deadline: float) -> bool:
-        """Read until the shell exits; tell whether it did before the deadline."""
+    def _exits(self, pid: int, tail: _Tail, hook: Hook) -> bool:
+        """Read until the shell exits; tell whether it did before time was up, and before otadevice shall stop."""
+        deadline = self._clock() + hook.timeout
         while not _exit(pid):
             left = deadline - self._clock()
-            if left <= 0:
+            if left <= 0 or self._shall_stop(hook):
                 return False
-            tail.read(left)
+            self.lifeline.beat()
+            tail.read(min(left, self.lifeline.every))
         return True
+
+    def _shall_stop(self, hook: Hook) -> bool:
+        return self.lifeline.stopping and not hook.to_the_end
 
 
 class _Tail:
     """The end of what comes out of a pipe; it is read as it comes, so that no writer is held up for long.
 
-    It closes `exit_watch`, a descriptor that is ready when the hook's shell has exited.
+    It closes `exit_watch`, a descriptor that is ready when the hook's shell has exited; `wakes` is one that is ready
+    when there is another reason to look up.
     """
 
-    def __init__(self, pipe: FileIO, exit_watch: int | None, clock: Callable[[], float]) -> None:
+    def __init__(self, pipe: FileIO, exit_watch: int | None, wakes: int | None, clock: Callable[[], float]) -> None:
         os.set_blocking(pipe.fileno(), False)
         self._pipe = pipe
         self._exit_watch = exit_watch
@@ -169,6 +188,8 @@ class _Tail:
         if exit_watch is not None:
             self._longest = _LONGEST
             self._selector.register(exit_watch, selectors.EVENT_READ)
+        if wakes is not None:
+            self._selector.register(wakes, selectors.EVENT_READ)
 
     def __enter__(self) -> Self:
         return self
@@ -192,7 +213,7 @@ class _Tail:
     def read(self, seconds: float) -> None:
         """Wait for output or the exit, at most that long, and take what came; it may return without either."""
         for key, _ in self._selector.select(min(seconds, self._longest)):
-            if key.fileobj is not self._pipe:
+            if key.fileobj is not self._pipe:  # once is enough, it stays ready
                 # one that is traced is dead some time before that is told to its parent: look now and then
                 self._longest = _GLANCE
                 self._selector.unregister(key.fileobj)

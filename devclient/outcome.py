@@ -22,6 +22,10 @@ class Outcome(enum.StrEnum):
     ROLLED_BACK = "rolled back"
 
 
+_PASSING = {"postponed", "interrupted", "stopped"}
+"""The codes of causes that pass by themselves."""
+
+
 @dataclass(frozen=True)
 class Done:
     """An update that has ended.
@@ -61,6 +65,6 @@ def _of_step(step: Step, done: Done, at: str) -> Result:
         result = replace(result, offered=offered)
     if done.cause is None:
         return replace(result, outcome="updated" if offered else "removed", to=offered)
-    exit_code = 1 if done.outcome is Outcome.ROLLED_BACK and done.cause.code != "interrupted" else 75
+    exit_code = 75 if done.cause.code in _PASSING else 1
     output = done.output if done.cause.package in ("", step.package) else ""
     return replace(result, message=done.cause.message, code=done.cause.code, exit_code=exit_code, output=output)

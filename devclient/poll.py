@@ -6,26 +6,39 @@ A package that cannot be updated stops no other. What came of it is kept for `st
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devclient import check, download, draft, outcome, state, update
 from devclient.draft import Desk
-from devclient.errors import ProvisionError, RebootError, WaitingError
+from devclient.errors import (
+    InhibitedError,
+    ProvisionError,
+    RebootError,
+    StoppedError,
+    SuccessionError,
+    WaitingError,
+    WindowError,
+)
 from devclient.records import identity, results
 from devclient.records.results import Result
+from devclient.solve import rollout
 from devclient.states import State
 from mirror.errors import OTAError
 from mirror.trust import time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from devclient.check import Finding, Wish
-    from devclient.device import Device
+    from devclient.device import Device, Mirror
     from devclient.plan import Plan
+    from devclient.solve.rollout import Turn
     from devclient.state import Package
+
+    Among = Callable[[Package], bool]
 
 
 _log = logging.getLogger(__name__)
@@ -53,12 +66,12 @@ class Prospect:
         return self.plan is not None and self.error is None and self.plan.touches(package)
 
 
-def look(device: Device, only: str = "", wish: Wish | None = None) -> list[Prospect]:
-    """Ask the mirrors about every package, or `only` one, as if each update before had come through.
+def look(device: Device, only: str = "", wish: Wish | None = None, *, among: Among | None = None) -> list[Prospect]:
+    """Ask the mirrors about every package, or `only` one, as if each update before had come through; see `run`.
 
     Nothing is changed.
     """
-    names, now = _names(device, only), state.load(device.settings.state)
+    names, now = _names(device, only, among), state.load(device.settings.state)
     then, found = now, list[Prospect]()
     for package in [each for each in now.packages if each.name in names]:
         if leader := next((each for each in found if each.brings(package.name)), None):
@@ -69,13 +82,14 @@ def look(device: Device, only: str = "", wish: Wish | None = None) -> list[Prosp
     return found
 
 
-def run(device: Device, only: str = "", wish: Wish | None = None) -> list[Result]:
+def run(device: Device, only: str = "", wish: Wish | None = None, *, among: Among | None = None) -> list[Result]:
     """Finish what was cut off, then update every package, or `only` one, and keep what came of it.
 
     Args:
         device: which device.
         only: the name of a package, "" for all.
         wish: which release of it is wanted, instead of the highest.
+        among: tells which packages are to be updated at all, None for each.
 
     Raises:
         RebootError: an update that was begun before waits for a reboot.
@@ -86,7 +100,9 @@ def run(device: Device, only: str = "", wish: Wish | None = None) -> list[Result
     identity.ensure(device.work, device.files)
     prospects: list[Prospect] = []
     changed: set[str] = set()
-    for name in _names(device, only):
+    for name in _names(device, only, among):
+        if device.lifeline.stopping:
+            break
         # read again each time: it is its owner's file, and an update may have changed other packages with it
         current = state.load(device.settings.state)
         package = current.package(name)
@@ -99,19 +115,19 @@ def run(device: Device, only: str = "", wish: Wish | None = None) -> list[Result
         if update.open_journal(device).record.state is not State.IDLE:
             break  # it goes on after a reboot, or once the disk works again
     else:
-        _tidy(prospects, device, whole=not only)
+        _tidy(prospects, device, whole=not (only or among))
     _keep(done, device)
     return list(done.values())
 
 
-def recover(device: Device) -> dict[str, Result]:
-    """Finish what was cut off, without a network; returns what came of it, by package.
+def recover(device: Device, *, early: bool = False) -> dict[str, Result]:
+    """Finish what was cut off, without a network; returns what came of it, by package; see `update.recover`.
 
     Raises:
         RebootError: as `run`.
         OSError: as `run`.
     """
-    settled = update.recover(device)
+    settled = update.recover(device, early=early)
     if settled is None:
         return {}
     found = outcome.by_package(settled, time(device.now()))
@@ -123,6 +139,11 @@ def desk(device: Device, current: state.State | None = None) -> Desk:
     """Lay out what plans are drawn up from; without a `current` state, it is read."""
     attempt = update.open_journal(device).record.sequence + 1
     return Desk(current or state.load(device.settings.state), device.settings, device.sets, device.contents, attempt)
+
+
+def turn(device: Device, mirror: Mirror) -> Turn:
+    """Tell when what is rolled out comes to this device; the time is not before what the mirror has signed last."""
+    return rollout.turn(identity.load(device.work), max(device.now(), mirror.issued or device.now()))
 
 
 def remove(name: str, device: Device) -> list[Result]:
@@ -169,11 +190,11 @@ def _keep(came: Mapping[str, Result], device: Device) -> None:
         _log.warning("the results are not kept for `otadevice status`: %s", error)
 
 
-def _names(device: Device, only: str) -> list[str]:
-    names = [package.name for package in state.load(device.settings.state).packages]
-    if only and only not in names:
+def _names(device: Device, only: str, among: Among | None) -> list[str]:
+    packages = state.load(device.settings.state).packages
+    if only and only not in [package.name for package in packages]:
         raise _missing(only, device)
-    return [only] if only else names
+    return [package.name for package in packages if only in {"", package.name} and (among is None or among(package))]
 
 
 def _missing(name: str, device: Device) -> ProvisionError:
@@ -191,6 +212,7 @@ def _look(package: Package, current: state.State, device: Device, wish: Wish | N
             wish=wish,
             lacks=lambda content: device.contents.get(content) is None,
             remote=device.settings.remote_name,
+            turn=functools.partial(turn, device, device.mirror(package.remote)),
         )
         plan = draft.update(finding, package, desk(device, current)) if finding.offer else None
         if plan and (wait := device.marks.wait(plan.identity, device.now())):
@@ -233,7 +255,11 @@ def _take(prospect: Prospect, device: Device, *, wished: bool) -> dict[str, Resu
     return {**came, package.name: replace(came[package.name], skipped=result.skipped)}
 
 
-_OUTCOMES = {RebootError: "waits for a reboot", WaitingError: "waits"}
+_OUTCOMES = {
+    RebootError: "waits for a reboot",
+    SuccessionError: "waits for the new otadevice",
+    **dict.fromkeys((WaitingError, InhibitedError, WindowError, StoppedError), "waits"),
+}
 
 
 def _result(prospect: Prospect, device: Device) -> Result:

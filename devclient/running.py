@@ -65,4 +65,6 @@ class Running:
 
 def in_words(ending: Ending) -> str:
     """Say how a hook that failed has ended."""
+    if ending.stopped:
+        return "was ended, because otadevice was asked to stop"
     return "took too long and was ended" if ending.timed_out else f"failed with exit code {ending.status}"

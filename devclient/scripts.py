@@ -44,7 +44,7 @@ class Scripts:
     def undone(self, step: Step) -> Hook | None:
         """Return what the release that is in place again wants run."""
         content = self._content(step.before)
-        return self._hook(step, content.after_update, ROLLED_BACK) if content else None
+        return self._hook(step, content.after_update, ROLLED_BACK, to_the_end=True) if content else None
 
     def restore(self, step: Step, result: str) -> Hook | None:
         """Return the script that the new release wants run once the outcome is durable."""
@@ -56,7 +56,7 @@ class Scripts:
         if not path.is_absolute() or not path.is_file():
             _log.warning("%s: its restore script %s is not there", step, path)
             return None
-        return self._hook(step, hooks.script(path), result)
+        return self._hook(step, hooks.script(path), result, to_the_end=True)
 
     def _content(self, side: Release | None) -> Content | None:
         content = self._contents.get(side.content) if side else None
@@ -64,7 +64,9 @@ class Scripts:
             _log.warning("no verified content.json of version %s is here, so none of its hooks is run", side.version)
         return content
 
-    def _hook(self, step: Step, command: str, result: str = "", *, rebooted: bool = False) -> Hook | None:
+    def _hook(
+        self, step: Step, command: str, result: str = "", *, rebooted: bool = False, to_the_end: bool = False
+    ) -> Hook | None:
         if not command:
             return None
         variables = {
@@ -77,7 +79,7 @@ class Scripts:
             "OTA_RESULT": result,
             "OTA_REBOOTED": "1" if rebooted else "",
         }
-        return Hook(command, variables, step.timeout)
+        return Hook(command, variables, step.timeout, to_the_end)
 
     def _file(self, step: Step) -> str:
         """Tell where the verified blob lies, "" if none was downloaded."""

@@ -7,13 +7,11 @@ what the journal says is being done.
 
 from __future__ import annotations
 
-import functools
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
-from devclient import blame, clean, download, hooks, state, states
-from devclient.check import Offer
-from devclient.errors import JournalError, RebootError, StateChangedError
+from devclient import blame, clean, downloads, hooks, state, states, succession
+from devclient.errors import JournalError, RebootError, StateChangedError, SuccessionError
 from devclient.install import commit, prepare, room, switch
 from devclient.outcome import Done
 from devclient.plan import Kind
@@ -27,7 +25,6 @@ from mirror.errors import OTAError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from devclient.device import Device
     from devclient.hooks import Ending
@@ -53,13 +50,18 @@ def carry_out(planned: Plan, contents: Iterable[Content], device: Device) -> Don
 
     Raises:
         DeviceError: it was given up before anything was switched; what was downloaded stays.
+        HeldError: likewise, because it is not to be installed now.
         RebootError: it goes on after a reboot.
+        SuccessionError: it is committed, and the new otadevice has to finish it.
         OSError: it was given up likewise, or the disk failed later and `recover` has to go on.
     """
+    if downloads.are_here(planned, device):
+        _see_that_nothing_holds(planned, device)  # or each poll would begin in vain
     update = Update(planned, open_journal(device), device)
     update.offer(contents)
     try:
         update.download()
+        _see_that_nothing_holds(planned, device)
         update.prepare()
     except (OTAError, OSError):
         update.give_up()
@@ -67,8 +69,13 @@ def carry_out(planned: Plan, contents: Iterable[Content], device: Device) -> Don
     return update.settle()
 
 
-def recover(device: Device) -> Done | None:
+def recover(device: Device, *, early: bool = False) -> Done | None:
     """Bring to its end what was cut off, without a network; None if nothing was, or nothing had been switched.
+
+    Args:
+        device: which device.
+        early: whether ordinary services are not up yet, so that an AfterUpdate which has asked for this boot, perhaps
+            to look at them, is left for later.
 
     Raises:
         JournalError: what is written cannot be read.
@@ -84,8 +91,18 @@ def recover(device: Device) -> Done | None:
     planned = device.plans.load(record.plan)
     if planned is None:
         raise JournalError(device.work, f"the journal says {record.state}, and the plan that it names is not there")
-    _log.info("the update to %s was cut off in %s", planned, record.state)
+    if early and record.reboot not in {"", device.boot}:
+        _log.info("the update to %s has had its reboot, and goes on once services are up", planned)
+        return None
+    _log.info("the update to %s stands in %s, and is taken up", planned, record.state)
     return Update(planned, written, device).take_up()
+
+
+def _see_that_nothing_holds(planned: Plan, device: Device) -> None:
+    """Raise what keeps an update from being installed; what its owner undoes or takes away is never held."""
+    device.lifeline.go_on()
+    if planned.kind is Kind.UPDATE and (held := device.held()):
+        raise held
 
 
 def open_journal(device: Device) -> Journal:
@@ -114,12 +131,7 @@ class Update:
 
     def download(self) -> None:
         """Bring all blobs here."""
-        wanted = [step for step in self._plan.steps if self._wants_blob(step)]
-        room.check([need for step in wanted for need in self._needs(step)], self._device.free)
-        for step in wanted:
-            offer, source = self._offer_of(step), self._device.mirror(step.remote)
-            progress = functools.partial(self._device.progress, offer)
-            download.download(offer, source, self._device.parts, self._files, progress)
+        downloads.bring(self._plan, self._device)
         self._journal.enter(State.DOWNLOADED)
 
     def prepare(self) -> None:
@@ -132,7 +144,9 @@ class Update:
             room.check([(self._device.work, size) for size in sizes], self._device.free)
         prepare.prepare(self._plan, self._device.parts, self._sets, limits, self._files)
         commit.prepare(self._plan, self._device.settings.state, self._contents, self._files)
+        succession.prepare(self._plan, self._device)
         self._see_that_nothing_changed()
+        _see_that_nothing_holds(self._plan, self._device)  # copying and unpacking may have taken long
         self._journal.enter(State.PREPARED)
 
     def give_up(self) -> None:
@@ -190,6 +204,8 @@ class Update:
                 self._fail(step, "AfterUpdate", ending)
                 return
         self._journal.enter(State.COMMITTED, reboot="")
+        if self._device.hands_over and self._plan.touches(self._device.settings.itself):
+            raise SuccessionError(str(self._plan))
 
     def _finish(self) -> None:
         commit.commit(self._plan, self._device.settings.state, self._contents, self._files)
@@ -229,25 +245,6 @@ class Update:
             raise RuntimeError("nothing is being rolled back")
         return cause
 
-    def _wants_blob(self, step: Step) -> bool:
-        if step.after is None or self._plan.kind is not Kind.UPDATE:
-            return False
-        return step.is_folder or not prepare.holds(step.path, step.after.sha256, step.after.size)
-
-    def _offer_of(self, step: Step) -> Offer:
-        content = self._contents.get(step.after.content) if step.after else None
-        if content is None or step.after is None:
-            raise RuntimeError(f"the content of {step} was not kept")
-        return Offer(content, step.after.size)
-
-    def _needs(self, step: Step) -> list[tuple[Path, int]]:
-        """Tell which folders grow by how much: the rest of the blob, and its copy."""
-        if step.after is None:
-            return []
-        missing = max(0, step.after.size - download.at_hand(step.after.sha256, self._device.parts))
-        copied_to = self._device.work if step.is_folder else step.path.parent
-        return [(self._device.parts, missing), (copied_to, step.after.size)]
-
     def _see_that_nothing_changed(self) -> None:
         file = self._device.settings.state
         current = state.load(file)
@@ -258,6 +255,9 @@ class Update:
     def _fail(self, step: Step, what: str, ending: Ending) -> None:
         if what == "BeforeUpdate" and ending.status == NOT_NOW:
             self._roll_back(journal.cause("postponed", f"BeforeUpdate of {step} says: not now", step.package))
+            return
+        if ending.stopped:
+            self._roll_back(journal.cause("stopped", f"{what} of {step} {in_words(ending)}", step.package))
             return
         bad = step.after.content if step.after else ""
         self._roll_back(journal.cause("hook", f"{what} of {step} {in_words(ending)}", step.package, bad))

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.metadata
 import json
 import logging
 import shutil
-import subprocess
 import sys
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from devclient import hooks, lock, report, state
-from devclient.device import Device
-from devclient.hooks import Runner
-from devclient.install import room
+from devclient import assembly, lock, report, state
 from devclient.progress import Bars, nothing
-from devclient.trust.signed import Mirrors
-from devclient.web.fetcher import Fetcher
 from mirror import rules
 from mirror.errors import OTAError
 from mirror.files import Files
@@ -32,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from devclient.config import Settings
+    from devclient.device import Device
     from devclient.records.results import Result
+    from devclient.trust.copies import Copy
+    from devclient.trust.signed import Mirrors
     from mirror.rules import Rule
 
 _log = logging.getLogger(__name__)
@@ -62,17 +55,11 @@ package = click.argument("package", callback=rule(rules.name))
 
 
 @contextlib.contextmanager
-def device(settings: Settings, *, lasting: bool = True) -> Iterator[tuple[Device, Mirrors]]:
-    """Put a device together; what is not `lasting` forgets what the mirrors say."""
-    agent = f"otadevice/{importlib.metadata.version('otamirror')}"
-    files, now, boot = Files(), functools.partial(datetime.now, UTC), hooks.boot_id()
+def device(settings: Settings, *, lasting: bool = True, copy: Copy | None = None) -> Iterator[tuple[Device, Mirrors]]:
+    """Put a device together, with bars for downloads where a person waits; see `assembly.device`."""
     with contextlib.ExitStack() as stack:
-        fetcher = stack.enter_context(Fetcher(settings.network, agent, time.monotonic))
-        mirrors = stack.enter_context(Mirrors(settings, fetcher, files, now, lasting=lasting))
         progress = stack.enter_context(Bars(Console(stderr=True))) if sys.stderr.isatty() else nothing
-        runner = Runner(boot, settings.hooks.grace)
-        reboot = functools.partial(_reboot, settings.hooks.reboot)
-        yield Device(settings, files, mirrors, room.free, progress, now, runner, boot, reboot), mirrors
+        yield stack.enter_context(assembly.device(settings, lasting=lasting, copy=copy, progress=progress))
 
 
 @contextlib.contextmanager
@@ -127,10 +114,3 @@ def end(codes: set[int]) -> None:
     failed = codes - {0}
     if failed:
         sys.exit(min(failed))
-
-
-def _reboot(command: str) -> None:
-    _log.warning("rebooting: %s", command)
-    done = subprocess.run(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        _log.error("%r failed with exit code %d: reboot this device yourself", command, done.returncode)

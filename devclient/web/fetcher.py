@@ -81,7 +81,11 @@ class Body:
 
 
 class Fetcher:
-    """One session with the mirrors of a device; one request at a time."""
+    """One session with the mirrors of a device; one request at a time.
+
+    Attributes:
+        asked_to_wait: the longest time, in seconds, that a server wants waited before it is asked again.
+    """
 
     def __init__(
         self,
@@ -89,10 +93,21 @@ class Fetcher:
         user_agent: str,
         clock: Callable[[], float],
         sleep: Callable[[float], None] = time.sleep,
+        go_on: Callable[[], None] = lambda: None,
     ) -> None:
+        """Begin a session.
+
+        Args:
+            network: how long servers are waited for.
+            user_agent: what they are told that this is.
+            clock: tells the time in seconds, only ever forward.
+            sleep: waits.
+            go_on: is called before each read, and may raise to leave.
+        """
+        self.asked_to_wait = 0.0
         self._network = network
         self._throttle = Throttle(network.bandwidth, clock, sleep)
-        self._pace = Pace(network.patience, network.minimum_rate, network.read_timeout, clock)
+        self._pace = Pace(network.patience, network.minimum_rate, network.read_timeout, clock, go_on)
         self._session = _Session()
         self._session.headers.update({"User-Agent": user_agent, "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
@@ -167,6 +182,9 @@ class Fetcher:
         try:
             with self._follow(url, fields) as response:
                 yield response
+        except NetworkError as error:
+            self.asked_to_wait = max(self.asked_to_wait, error.retry_after)
+            raise
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _in_our_words(url, error) from error
 
@@ -211,8 +229,8 @@ def _expect(response: requests.Response, status: int) -> None:
     if got in _GONE:
         raise NotOnMirrorError(response.url, got)
     if got in _PASSING or got >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        retry_after = response.headers.get("Retry-After", "")
-        raise NetworkError(response.url, f"the server answers {got}", retry_after)
+        wait = headers.retry_after(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
+        raise NetworkError(response.url, f"the server answers {got}", wait)
     raise MirrorRefusesError(response.url, got)
 
 

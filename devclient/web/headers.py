@@ -12,6 +12,7 @@ from devclient.errors import NetworkError
 # no more digits than sizes have: thousands of them are an error of their own to int()
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)")
+_DAY = 24 * 60 * 60.0
 # as RFC 9110 has it, and no longer than it needs to be, because it is kept
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 
@@ -39,6 +40,17 @@ def date(text: str) -> datetime | None:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def retry_after(text: str, now: str) -> float:
+    """Read how many seconds a server wants waited, from its Retry-After and its Date; a day at most, 0 for no wish.
+
+    It may name a time instead, by its own clock, which need not be ours (RFC 9110, section 10.2.3).
+    """
+    if _LENGTH.fullmatch(text):
+        return min(float(text), _DAY)
+    until, since = date(text), date(now)
+    return min(max((until - since).total_seconds(), 0), _DAY) if until and since else 0
 
 
 def location(url: str, text: str) -> str:

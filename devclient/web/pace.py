@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 class Pace:
     """The patience with one request at a time; all times in seconds."""
 
-    def __init__(self, patience: float, rate: float, silence: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        patience: float,
+        rate: float,
+        silence: float,
+        clock: Callable[[], float],
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         """Set the limits.
 
         Args:
@@ -30,11 +37,13 @@ class Pace:
             rate: bytes that restore one second of it.
             silence: how long a server may send nothing.
             clock: tells the time, only ever forward.
+            go_on: is called before each read, and may raise to leave.
         """
         self._patience = patience
         self._rate = rate
         self._silence = silence
         self._clock = clock
+        self._go_on = go_on
         self.begin()
 
     def begin(self, deadline: float = math.inf) -> None:
@@ -52,6 +61,7 @@ class Pace:
         Raises:
             TimeoutError: patience or deadline had been used up before.
         """
+        self._go_on()
         before = self._clock()
         allowed = min(self._silence, self._left, self._end - before)
         if allowed <= 0:

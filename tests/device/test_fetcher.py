@@ -93,7 +93,7 @@ def test_what_passes_by_itself_is_tried_later(fetcher: Fetcher, server: Server, 
         fetcher.ask(f"{server.url}/list.json", limit=100)
 
     assert caught.value.exit_code == 75
-    assert caught.value.retry_after == "120"
+    assert caught.value.retry_after == 120
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,8 @@ class Rig:
 class FolderMirror:
     """A mirror that is read from its folder, without a server between."""
 
+    issued = None
+
     def __init__(self, tree: Path) -> None:
         self._tree = tree
 

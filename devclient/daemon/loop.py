@@ -1,0 +1,162 @@
+"""The daemon's life: wait, poll, say what came of it, until it shall stop or another otadevice takes over.
+
+All that it decides is when. Times are seconds of a clock that also counts while the device sleeps; only maintenance
+windows are about the time of day. Each decision is one line of the log, and the same one twice is said once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from devclient import windows
+from devclient.daemon.visit import content
+from devclient.errors import InhibitedError, SettingsError, WindowError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from devclient.config import Settings
+    from devclient.daemon.schedule import Schedule
+    from devclient.daemon.visit import Visit
+
+_log = logging.getLogger(__name__)
+
+
+class Service(Protocol):
+    """Whoever has started the daemon."""
+
+    stopping: bool
+    reloading: bool
+
+    def wait(self, seconds: float) -> None:
+        """Sleep for at most so long."""
+
+    def is_ready(self, status: str) -> None:
+        """Be told that starting, or reading the settings again, is done."""
+
+    def tell(self, status: str) -> None:
+        """Be told what goes on."""
+
+
+class Daemon:
+    """One life of the daemon."""
+
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        visit: Callable[[Settings, str], Visit],
+        service: Service,
+        schedule: Schedule,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        """Prepare a life.
+
+        Args:
+            load: reads the settings.
+            visit: polls once; is told the content of the package that we are.
+            service: whoever has started us.
+            schedule: decides how long to wait.
+            clock: tells seconds, only ever forward.
+            now: tells the time of day, in UTC.
+        """
+        self._load, self._visit, self._service = load, visit, service
+        self._schedule, self._clock, self._now = schedule, clock, now
+        self._settings = load()
+        self._itself = content(self._settings)
+        self._said = ""
+        self._held = ""
+        self._window_from: datetime | None = None
+        self._due = 0.0
+
+    def run(self) -> None:
+        """Live; the end is that of a stop or of making way, and both are as they should be."""
+        wait = self._schedule.first(self._settings.daemon)
+        self._due = self._clock() + wait
+        self._service.is_ready(f"polls in {_span(wait)}")
+        while self._sleep():
+            found = self._visit(self._settings, self._itself)
+            self._say(found)
+            if found.leaves or self._service.stopping:
+                return
+            self._plan(found)
+
+    def _sleep(self) -> bool:
+        """Sleep until the next poll is due; tell whether to poll, and not to stop."""
+        while not self._service.stopping:
+            if self._service.reloading:
+                self._reload()
+            left = self._left()
+            if left <= 0:
+                return True
+            self._service.wait(left)
+        return False
+
+    def _left(self) -> float:
+        """Tell for how many seconds there is nothing to do, as far as can be seen now."""
+        settings, left = self._settings.daemon, self._due - self._clock()
+        if content(self._settings) != self._itself:
+            return 0
+        if self._held == InhibitedError.code and not settings.inhibit.exists():
+            return 0
+        if self._held == WindowError.code and self._window_from:
+            # by the time of day, however often that is set meanwhile
+            now = self._now()
+            until = (self._window_from - now).total_seconds()
+            if until > 0:
+                return min(left, until)
+            if windows.open_until(settings.windows, now):
+                return 0
+        return left
+
+    def _plan(self, found: Visit) -> None:
+        """Decide when to poll next."""
+        settings, held_before = self._settings.daemon, self._held
+        if found.busy:
+            wait = self._schedule.soon(settings)
+        elif found.failed:
+            wait = self._schedule.after_failure(settings, found.least)
+        else:
+            wait = self._schedule.after_success(settings, found.least)
+        self._held = held_before if found.busy or found.failed else found.held
+        self._window_from = self._next_window() if self._held == WindowError.code else None
+        self._due = self._clock() + wait
+        self._service.tell(f"{found.text}; polls again in {_span(self._left())}")
+
+    def _next_window(self) -> datetime | None:
+        """Tell from when on to use the next maintenance window: devices that share it do not all come at once."""
+        settings = self._settings.daemon
+        opens = windows.next_opening(settings.windows, self._now())
+        closes = windows.open_until(settings.windows, opens) if opens else None
+        if opens is None or closes is None:
+            return None
+        return opens + timedelta(seconds=self._schedule.into((closes - opens).total_seconds(), settings))
+
+    def _reload(self) -> None:
+        """Read the settings again; those that are not usable change nothing."""
+        self._service.reloading = False
+        try:
+            settings = self._load()
+        except SettingsError as error:
+            _log.error("%s; the settings that were read before stay in force", error)
+        else:
+            if settings.work != self._settings.work:
+                _log.error("the work folder cannot be changed while otadevice runs: start it anew")
+            else:
+                self._settings, self._itself = settings, content(settings)
+                self._due = min(self._due, self._clock() + self._schedule.first(settings.daemon))
+                _log.info("the settings were read again")
+        self._service.is_ready(f"polls in {_span(self._left())}")
+
+    def _say(self, found: Visit) -> None:
+        if found.text != self._said:
+            self._said = found.text
+            _log.log(logging.WARNING if found.exit_code not in {0, 75} else logging.INFO, "%s", found.text)
+
+
+def _span(seconds: float) -> str:
+    """Write a span of time for people."""
+    return f"{max(seconds, 0):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,154 @@
+"""One poll by the daemon, and what follows from it: when to poll again, what waits, and whether to make way.
+
+Errors end here, as the daemon goes on. What they mean for an update was decided before.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from devclient import assembly, lock, metrics, poll, report, state, succession
+from devclient.errors import BusyError, InhibitedError, NetworkError, SuccessionError, WindowError
+from mirror.errors import OTAError
+from mirror.files import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devclient.config import Settings
+    from devclient.device import Device
+    from devclient.lifeline import Lifeline
+    from devclient.records.results import Result
+    from devclient.trust.standing import Standing
+
+_log = logging.getLogger(__name__)
+
+_HELD = (InhibitedError.code, WindowError.code)
+_NOTHING = "nothing newer"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a poll has come to.
+
+    Attributes:
+        text: the decision, in a line for people.
+        exit_code: what a command would have ended with.
+        failed: whether no mirror could be reached.
+        busy: whether another otadevice was at work, and nothing was asked.
+        least: the seconds that the mirrors want to have passed before the next poll.
+        held: the code of what keeps an update from being installed, "" for nothing.
+        leaves: whether another otadevice is in place, which has to go on.
+    """
+
+    text: str
+    exit_code: int = 0
+    failed: bool = False
+    busy: bool = False
+    least: float = 0
+    held: str = ""
+    leaves: bool = False
+
+
+class Mirrors(Protocol):
+    """What is asked of the mirrors besides packages."""
+
+    @property
+    def least_wait(self) -> float:
+        """The least seconds until the next poll."""
+
+    @property
+    def received(self) -> int:
+        """How many bytes of blobs have come."""
+
+    def standings(self) -> Mapping[str, Standing | None]:
+        """Tell where each remote stands."""
+
+
+def visit(settings: Settings, lifeline: Lifeline, itself: str) -> Visit:
+    """Poll once, unless another otadevice is at work; `itself` is the content of the package that we are."""
+    try:
+        with (
+            lock.hold(settings.work / "lock", Files()),
+            assembly.device(settings, lifeline=lifeline, by_itself=True) as (device, mirrors),
+        ):
+            return of(device, mirrors, itself)
+    except BusyError as error:
+        return Visit(str(error), error.exit_code, busy=True)
+    except (OTAError, OSError) as error:
+        return _failure(error)
+
+
+def of(device: Device, mirrors: Mirrors, itself: str) -> Visit:
+    """Poll once with a device that is ours alone."""
+    if content(device.settings) != itself:
+        return Visit(_REPLACED, leaves=True)
+    try:
+        done = poll.run(device)
+    except (OTAError, OSError) as error:
+        found = _failure(error)
+        metrics.write(device, mirrors.standings(), [], mirrors.received, exit_code=found.exit_code)
+        return found
+    metrics.write(device, mirrors.standings(), done, mirrors.received)
+    return _judge(done, mirrors.least_wait)
+
+
+def recover(settings: Settings, lifeline: Lifeline) -> None:
+    """Bring to its end what was cut off; what cannot be finished is told and left, as polling comes back to it.
+
+    Raises:
+        OTAError: it cannot be finished, and the otadevice before may be able to.
+        OSError: likewise.
+    """
+    try:
+        with (
+            lock.hold(settings.work / "lock", Files()),
+            assembly.device(settings, lifeline=lifeline, by_itself=True) as (device, _),
+        ):
+            done = poll.recover(device)
+            succession.arrived(device)
+    except (OTAError, OSError) as error:
+        if isinstance(error, OTAError) and error.exit_code == 75:
+            _log.info("%s", error)
+        elif (settings.work / succession.SCRIPT).exists():
+            raise
+        else:
+            _log.error("%s", error)
+    else:
+        if done:
+            _log.warning("%s", _lines(list(done.values())))
+
+
+def content(settings: Settings) -> str:
+    """Tell the content of the package that otadevice itself is, "" for none."""
+    try:
+        package = state.load(settings.state).package(settings.itself) if settings.itself else None
+    except OTAError:
+        return ""
+    return package.content if package else ""
+
+
+_REPLACED = "otadevice itself was replaced: the new one has to be started"
+
+
+def _failure(error: OTAError | OSError) -> Visit:
+    return Visit(str(error), error.exit_code if isinstance(error, OTAError) else 1)
+
+
+def _judge(done: Sequence[Result], least: float) -> Visit:
+    codes = [result.code for result in done]
+    return Visit(
+        _lines(done),
+        min({result.exit_code for result in done} - {0}, default=0),
+        failed=bool(done) and all(code == NetworkError.code for code in codes),
+        least=least,
+        held=next((code for code in _HELD if code in codes), ""),
+        leaves=SuccessionError.code in codes,
+    )
+
+
+def _lines(done: Sequence[Result]) -> str:
+    told = [report.outcome(result) for result in done if result.outcome != _NOTHING or result.exit_code]
+    return "; ".join(told) or (_NOTHING if done else report.NOTHING_WANTED)

@@ -1,0 +1,195 @@
+"""otadevice as a package of its own: the new one takes over, or the one before comes back by itself.
+
+Each release is a real one: a copy of this program, as a folder or as a file, that notes when it is started.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+import zipapp
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import devclient
+import mirror
+from devclient.states import State
+from tests.support import archives, daemons, trees
+from tests.support.daemons import polled
+from tests.support.manager import Manager
+from tests.support.trees import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.devices import Rig
+
+_START = """\
+#!{python}
+import sys
+from pathlib import Path
+with Path({lives!r}).open("a") as lives:
+    lives.write({version!r} + " " + next((word for word in sys.argv if word in ("run", "put-back")), "else") + "\\n")
+{defect}
+sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
+from devclient.cli import main
+main()
+"""
+CANNOT_START, NEVER_READY = "raise SystemExit('this release is broken')", "import time; time.sleep(3600)"
+
+
+class Itself:
+    """The package `otadevice` of one device."""
+
+    def __init__(self, rig: Rig, tree: Path, *, folder: bool) -> None:
+        self._rig, self._tree, self._folder = rig, tree, folder
+        self._releases: list[Release] = []
+        self.lives = rig.folder / "lives"
+        self.local = rig.opt / "otadevice"
+
+    @property
+    def program(self) -> Path:
+        """What is started."""
+        return self.local / "bin" / "otadevice" if self._folder else self.local
+
+    @property
+    def log(self) -> list[str]:
+        """Which versions were started, as what."""
+        return self.lives.read_text().splitlines()
+
+    @property
+    def version(self) -> str:
+        """What the state file says."""
+        (entry,) = self._rig.state()["package"]
+        return str(entry["version"])
+
+    def publish(self, version: str, defect: str = "") -> None:
+        """Publish a release of it."""
+        start = _START.format(python=sys.executable, lives=str(self.lives), version=version, defect=defect)
+        data = self._packed(start) if self._folder else self._zipped(start)
+        self._releases.append(Release(version, data))
+        trees.write(self._tree, *self._releases, package="otadevice")
+
+    def install(self) -> None:
+        """Have the first release installed by hand, and be the package that otadevice is."""
+        local = f"{self.local}/" if self._folder else str(self.local)
+        assert self._rig.run("add", "otadevice", "--branch", "stable", "--local", local).exit_code == 0
+        assert self._rig.run("update").exit_code == 0
+        text = self._rig.config.read_text()
+        self._rig.config.write_text(f'self = "otadevice"\n{text}')
+
+    def _packed(self, start: str) -> bytes:
+        lib = [archives.Entry(f"lib/{path.relative_to(_BASE)}", path.read_bytes()) for path in _sources()]
+        return archives.pack([archives.Entry("bin/otadevice", start.encode(), mode=0o755), *lib])
+
+    def _zipped(self, start: str) -> bytes:
+        source = self._rig.folder / "source"
+        for path in _sources():
+            target = source / path.relative_to(_BASE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        (source / "__main__.py").write_text(start)
+        packed = io.BytesIO()
+        zipapp.create_archive(source, packed, interpreter=sys.executable)
+        return packed.getvalue()
+
+
+_BASE = Path(devclient.__file__).parent.parent
+
+
+def _sources() -> list[Path]:
+    return [
+        path for package in (devclient, mirror) for path in sorted(Path(package.__file__ or "").parent.rglob("*.py"))
+    ]
+
+
+@pytest.fixture(params=[True, False], ids=["folder", "file"])
+def itself(rig: Rig, tree: Path, request: pytest.FixtureRequest) -> Itself:
+    """Release 1.0, which is installed."""
+    made = Itself(rig, tree, folder=request.param)
+    made.publish("1.0")
+    made.install()
+    return made
+
+
+@pytest.fixture
+def manager(rig: Rig, itself: Itself, tmp_path: Path) -> Iterator[Manager]:
+    """Who runs the daemon of that release, by the units that it has written."""
+    unit = daemons.unit(rig, [str(itself.program)])
+    with Manager(unit, tmp_path, {"TimeoutStartSec": 30, "WatchdogSec": 10}) as made:
+        made.start()
+        polled(made)
+        yield made
+
+
+def journal(rig: Rig) -> State:
+    """Tell where the update stands."""
+    raw = (rig.folder / "otadevice-work" / "journal").read_bytes()
+    records = [json.loads(half[64:].partition(b"\n")[0]) for half in (raw[:8192], raw[8192:]) if half[:1] != b"\0"]
+    return State(max(records, key=lambda record: int(record["sequence"]))["state"])
+
+
+def test_the_new_one_takes_over(rig: Rig, itself: Itself, manager: Manager) -> None:
+    """The old one leaves once the update is committed, the new one finishes it, and nobody is put back."""
+    itself.publish("2.0")
+
+    manager.reload()
+    manager.until(lambda: itself.log[-1] == "2.0 run")
+    polled(manager)
+
+    assert manager.results == ["success"]
+    assert itself.log == ["1.0 else", "1.0 run", "2.0 run"]
+    assert itself.version == "2.0"
+    assert journal(rig) is State.IDLE
+    assert not (rig.folder / "otadevice-work" / "put-back").exists()
+    assert "otadevice 2.0 is in place" in manager.log
+
+
+def test_one_that_cannot_start_is_put_back(rig: Rig, itself: Itself, manager: Manager) -> None:
+    """The one before undoes the update, runs again, and does not take the broken release any more."""
+    itself.publish("2.0", CANNOT_START)
+
+    manager.reload()
+    manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+    polled(manager)
+
+    assert manager.results == ["success", "exit-code"]
+    assert itself.version == "1.0"
+    assert journal(rig) is State.IDLE
+    assert not (rig.folder / "otadevice-work" / "put-back").exists()
+    assert "did not come up in time" in rig.run("status").stdout
+    itself.publish("3.0")
+    manager.reload()
+    manager.until(lambda: itself.log[-1] == "3.0 run")
+    polled(manager)
+    assert itself.version == "3.0"
+
+
+@pytest.mark.long
+def test_one_that_is_never_ready_is_put_back(itself: Itself, manager: Manager) -> None:
+    """After the time that the unit gives it."""
+    itself.publish("2.0", NEVER_READY)
+
+    manager.reload()
+    manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+    polled(manager)
+
+    assert manager.results == ["success", "timeout"]
+    assert itself.version == "1.0"
+
+
+def test_one_that_is_installed_by_hand_takes_over_too(rig: Rig, itself: Itself, manager: Manager) -> None:
+    """The daemon sees that it was replaced, and makes way."""
+    itself.publish("2.0")
+    assert rig.run("update").exit_code == 0
+
+    manager.until(lambda: manager.messages.count("READY=1") == 2)
+    polled(manager)
+
+    assert manager.results == ["success"]
+    assert itself.log[-1] == "2.0 run"
+    assert not (rig.folder / "otadevice-work" / "put-back").exists()
