@@ -7,6 +7,7 @@ windows are about the time of day. Each decision is one line of the log, and the
 from __future__ import annotations
 
 import logging
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -70,7 +71,7 @@ class Daemon:
         self._said = ""
         self._held = ""
         self._window_from: datetime | None = None
-        self._due = 0.0
+        self._due = self._not_before = 0.0
 
     def run(self) -> None:
         """Live; the end is that of a stop or of making way, and both are as they should be."""
@@ -97,20 +98,23 @@ class Daemon:
 
     def _left(self) -> float:
         """Tell for how many seconds there is nothing to do, as far as can be seen now."""
-        settings, left = self._settings.daemon, self._due - self._clock()
+        now = self._clock()
         if content(self._settings) != self._itself:
             return 0
+        # what has become possible here is no reason to ask mirrors sooner than they want
+        return max(self._not_before - now, min(self._due - now, self._until_possible()))
+
+    def _until_possible(self) -> float:
+        """Tell in how many seconds what is held may be installed, as far as that can be told."""
+        settings = self._settings.daemon
         if self._held == InhibitedError.code and not settings.inhibit.exists():
             return 0
-        if self._held == WindowError.code and self._window_from:
-            # by the time of day, however often that is set meanwhile
-            now = self._now()
-            until = (self._window_from - now).total_seconds()
-            if until > 0:
-                return min(left, until)
-            if windows.open_until(settings.windows, now):
-                return 0
-        return left
+        if self._held != WindowError.code or self._window_from is None:
+            return math.inf
+        # by the time of day, however often that is set meanwhile
+        now = self._now()
+        until = (self._window_from - now).total_seconds()
+        return until if until > 0 or windows.open_until(settings.windows, now) else math.inf
 
     def _plan(self, found: Visit) -> None:
         """Decide when to poll next."""
@@ -123,7 +127,7 @@ class Daemon:
             wait = self._schedule.after_success(settings, found.least)
         self._held = held_before if found.busy or found.failed else found.held
         self._window_from = self._next_window() if self._held == WindowError.code else None
-        self._due = self._clock() + wait
+        self._due, self._not_before = self._clock() + wait, self._clock() + found.least
         self._service.tell(f"{found.text}; polls again in {_span(self._left())}")
 
     def _next_window(self) -> datetime | None:
