@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.idling import idle
 from tests.bench.polling import poll
 from tests.bench.publishing import publish
 from tests.bench.rendering import render
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Ground], Iterable[Any]]] = {
     "poll": poll,
     "upload": upload,
     "update": update,
+    "idle": idle,
 }
 
 _QUICK = (1_000, 5_000)
@@ -49,7 +51,7 @@ def main(output: Path, only: str | None, *, quick: bool) -> None:
         ground = Ground(Path(folder))
         if quick:
             ground = dataclasses.replace(
-                ground, rendered=_QUICK, published=_QUICK, rounds=5, uploaded_mib=16, updated_mib=16
+                ground, rendered=_QUICK, published=_QUICK, rounds=5, uploaded_mib=16, updated_mib=16, idle_polls=200
             )
         for name in [only] if only else BENCHMARKS:
             _console.print(f"measuring {name} ...")

@@ -38,6 +38,7 @@ class Ground:
         rounds: how many releases are published into each.
         uploaded_mib: the size of the package that is uploaded.
         updated_mib: the size of the package that a device takes.
+        idle_polls: how often a daemon polls.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Ground:
     rounds: int = 200
     uploaded_mib: int = 2048
     updated_mib: int = 1024
+    idle_polls: int = 10_000
 
     def site(self, releases: int) -> Path:
         """Return the folder of a site of so many releases, made when it is first asked for."""

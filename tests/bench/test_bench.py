@@ -100,6 +100,18 @@ def test_an_update_is_measured_beside_a_plain_loop(found: dict[str, Any]) -> Non
         assert row["peak_mb"] > 0
 
 
+def test_the_idle_daemon_is_measured(found: dict[str, Any]) -> None:
+    """What it holds does not grow with its polls, and one of them is one request."""
+    first, last = found["idle"]
+
+    assert first["polls"] >= 100
+    assert last["polls"] >= 200
+    assert last["threads"] == first["threads"] == 1
+    assert 10 < last["resident_mb"] < first["resident_mb"] + 2
+    assert 1 <= last["requests_a_poll"] < 1.1
+    assert 0 < last["bytes_a_poll"] <= 400
+
+
 def test_the_result_tells_where_it_was_measured(found: dict[str, Any]) -> None:
     """Figures are of use only with the machine that they are of, and quick ones must not pass for real ones."""
     assert found["quick"] is True

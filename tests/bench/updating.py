@@ -64,11 +64,11 @@ def update(ground: Ground) -> Iterator[Row]:
     library whose modules take the most time to load, and its share of all.
     """
     folder, mib = ground.folder / "updating", ground.updated_mib
-    tree, home = _publish(folder / "site", mib), folder / "device"
+    tree, home = publish(folder / "site", mib), folder / "device"
     for made in (home / "opt", folder / "nginx"):
         made.mkdir(parents=True)
     with nginx.running(tree, folder / "nginx") as server:
-        _set_up(home, tree, server.url)
+        set_up(home, tree, server.url)
         blob = next((tree / layout.BLOBS).iterdir())
         plain = [sys.executable, "-c", _PLAIN, f"{server.url}/{layout.BLOBS}/{blob.name}", str(folder / "plain")]
         base = _cost(plain, folder)
@@ -78,7 +78,7 @@ def update(ground: Ground) -> Iterator[Row]:
     yield _row("otadevice status", 0, _cost(_command(home, "status"), folder), dearest=_dearest(home))
 
 
-def _publish(folder: Path, mib: int) -> Path:
+def publish(folder: Path, mib: int) -> Path:
     """Publish a package that cannot be compressed; returns the mirror."""
     folder.mkdir(parents=True)
     (folder / "site.toml").touch()
@@ -90,7 +90,8 @@ def _publish(folder: Path, mib: int) -> Path:
     return site.paths.mirror
 
 
-def _set_up(home: Path, tree: Path, url: str) -> None:
+def set_up(home: Path, tree: Path, url: str) -> None:
+    """Set a device up that wants that package."""
     (home / config.ROOT).write_bytes((tree / layout.metadata("root", 1)).read_bytes())
     (home / "otadevice.toml").write_text(sample.write((url,), (home / "opt",)))
     entry = {"package": "app", "branch": sites.BRANCH, "local": str(home / "opt" / "app")}

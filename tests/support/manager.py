@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE = 90.0
-"""Seconds that a test waits for anything; only a test that fails waits so long."""
 _SIGNALS = {"timeout": signal.SIGTERM, "watchdog": signal.SIGABRT}
 
 
@@ -36,6 +35,7 @@ class Manager:
         messages: all notifications, in order.
         results: how each life of the service ended, in systemd's words.
         pid: the main process of the life that runs.
+        patience: seconds that a test waits for anything; only one that fails waits so long.
         limits: seconds that hold instead of the unit's, by the names of the directives.
     """
 
@@ -58,6 +58,7 @@ class Manager:
         self.messages: list[str] = []
         self.results: list[str] = []
         self.pid = 0
+        self.patience = _PATIENCE
 
     def __enter__(self) -> Self:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -101,7 +102,7 @@ class Manager:
 
     def until(self, done: Callable[[], bool]) -> None:
         """Manage until something holds."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + self.patience
         while not done():
             assert time.monotonic() < end, f"in vain; {self.results}, {self.messages[-5:]}\n{self.log}"
             self._listen()
