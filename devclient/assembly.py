@@ -52,11 +52,10 @@ def device(
         by_itself: whether nobody has asked for what it does: it keeps to maintenance windows, and after an update of
             otadevice itself the new one finishes.
     """
-    agent = f"otadevice/{importlib.metadata.version('otamirror')}"
     line = lifeline or Lifeline()
     files, now, boot = Files(_Beating(line)), functools.partial(datetime.now, UTC), hooks.boot_id()
     with (
-        Fetcher(settings.network, agent, time.monotonic, go_on=line.go_on) as fetcher,
+        Fetcher(settings.network, _agent(), time.monotonic, go_on=line.go_on) as fetcher,
         Mirrors(settings, fetcher, files, now, lasting=lasting, copy=copy) as mirrors,
     ):
         made = Device(
@@ -85,6 +84,12 @@ class _Beating(Calls):
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         self._lifeline.beat()
         return super().write(descriptor, data)
+
+
+@functools.cache
+def _agent() -> str:
+    # looked up once: it is read from among all that is installed
+    return f"otadevice/{importlib.metadata.version('otamirror')}"
 
 
 def _held(settings: Settings, now: Callable[[], datetime], *, by_itself: bool) -> HeldError | None:

@@ -158,7 +158,8 @@ class Daemon:
     def _say(self, found: Visit) -> None:
         if found.text != self._said:
             self._said = found.text
-            _log.log(logging.WARNING if found.exit_code not in {0, 75} else logging.INFO, "%s", found.text)
+            level = logging.WARNING if found.exit_code not in {0, 75} else logging.INFO
+            _log.log(level, "%s", found.text, exc_info=found.bug)
 
 
 def _span(seconds: float) -> str:

@@ -48,22 +48,22 @@ class Manager:
         """Say that we are about to end."""
         self._tell("STOPPING=1", _status("stopping"))
 
-    def alive(self) -> None:
-        """Give a sign of life."""
-        self._tell("WATCHDOG=1")
+    def alive(self) -> bool:
+        """Give a sign of life; tell whether the manager took it."""
+        return self._tell("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:
         """Ask for so many seconds more, to start or to stop."""
         self._tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
-    def _tell(self, *lines: str) -> None:
-        if not self.address:
-            return
+    def _tell(self, *lines: str) -> bool:
         # an address that begins with an @ is one of Linux's names that are no files
         address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.settimeout(_TIMEOUT)
             channel.sendto("\n".join(lines).encode(errors="backslashreplace"), address)
+            return True
+        return False
 
 
 def of(environment: Mapping[str, str]) -> Manager:

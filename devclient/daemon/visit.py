@@ -41,6 +41,7 @@ class Visit:
         least: the seconds that the mirrors want to have passed before the next poll.
         held: the code of what keeps an update from being installed, "" for nothing.
         leaves: whether another otadevice is in place, which has to go on.
+        bug: what should not have happened.
     """
 
     text: str
@@ -50,6 +51,7 @@ class Visit:
     least: float = 0
     held: str = ""
     leaves: bool = False
+    bug: Exception | None = None
 
 
 class Mirrors(Protocol):
@@ -79,6 +81,8 @@ def visit(settings: Settings, lifeline: Lifeline, itself: str) -> Visit:
         return Visit(str(error), error.exit_code, busy=True)
     except (OTAError, OSError) as error:
         return _failure(error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours or of a disk's: the next poll, or release, may do better
+        return Visit(f"an unexpected {type(error).__name__}: {error}", 1, failed=True, bug=error)
 
 
 def of(device: Device, mirrors: Mirrors, itself: str) -> Visit:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient.config import Network
-from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
+from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError, StoppedError
 from devclient.trust_errors import EndlessDataError
 from devclient.web.fetcher import MAX_REDIRECTS, Fetcher
 from mirror.errors import DeviceError
@@ -94,6 +94,39 @@ def test_what_passes_by_itself_is_tried_later(fetcher: Fetcher, server: Server, 
 
     assert caught.value.exit_code == 75
     assert caught.value.retry_after == 120
+    assert fetcher.asked_to_wait == 120
+
+
+def test_the_longest_wait_that_a_server_wants_is_kept(fetcher: Fetcher, server: Server) -> None:
+    """Also if others answer, or the same one does later."""
+    for wait in ("30", "600", "60"):
+        server.misbehave("/", Fault(status=503, headers={"Retry-After": wait}), times=1)
+        with pytest.raises(NetworkError):
+            fetcher.ask(f"{server.url}/list.json", limit=100)
+    fetcher.ask(f"{server.url}/list.json", limit=100)
+
+    assert fetcher.asked_to_wait == 600
+
+
+@pytest.mark.parametrize("head", [True, False], ids=["head", "body"])
+def test_a_read_that_takes_long_can_be_left(server: Server, *, head: bool) -> None:
+    """Whoever is asked before each read may raise, and that comes through as it is; the connection is closed."""
+    reads = 0
+
+    def go_on() -> None:
+        nonlocal reads
+        reads += 1
+        if reads > 20:
+            raise StoppedError
+
+    server.misbehave("/", Fault(drip_head=0.001) if head else Fault(drip=0.001, extra=bytes(1000)))
+    with Fetcher(Network(), "otadevice/test", time.monotonic, go_on=go_on) as made:
+        with pytest.raises(StoppedError):
+            made.ask(f"{server.url}/list.json", limit=10_000_000)
+
+        reads = -1_000_000
+        server.behave()
+        assert made.ask(f"{server.url}/list.json", limit=100).data
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,27 @@ def test_what_is_no_etag_is_nothing(text: str) -> None:
 def test_a_date_is_a_moment_in_utc_or_nothing(text: str, found: datetime | None) -> None:
     """Whatever is written there."""
     assert headers.date(text) == found
+
+
+NOON = "Fri, 27 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "wait"),
+    [
+        ("120", NOON, 120),
+        ("0", "", 0),
+        ("99999999999", NOON, 86400),
+        ("Fri, 27 Nov 2026 12:02:00 GMT", NOON, 120),
+        ("Sat, 27 Nov 2027 12:00:00 GMT", NOON, 86400),
+        ("Fri, 27 Nov 2026 11:00:00 GMT", NOON, 0),
+        ("Fri, 27 Nov 2026 12:02:00 GMT", "", 0),
+        ("-1", NOON, 0),
+        ("soon", NOON, 0),
+        ("", NOON, 0),
+        ("1" * 5000, NOON, 0),
+    ],
+)
+def test_a_wait_is_told_in_seconds_or_by_the_servers_own_clock(text: str, now: str, wait: float) -> None:
+    """Whatever our clock says; a day at most, and nothing if it makes no sense."""
+    assert headers.retry_after(text, now) == wait

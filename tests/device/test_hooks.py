@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from devclient import hooks, orphans
 from devclient.hooks import Hook, Runner
+from devclient.lifeline import Lifeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -406,6 +409,106 @@ def test_a_scripts_name_may_be_anything(runner: Runner, notes: Notes, tmp_path: 
 
     assert _run(runner, notes, hooks.script(path)).output == "run\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+# otadevice shall stop, or has to give signs of life
+
+
+class Line(Lifeline):
+    """A lifeline whose other end is the test's.
+
+    Attributes:
+        beats: how many signs of life were given.
+        asked: the seconds that were asked for.
+    """
+
+    def __init__(self, stop_after: float = math.inf) -> None:
+        self.beats = 0
+        self.asked: list[float] = []
+        self._stop_after = stop_after
+        self.wakes, self._stop = os.pipe()
+
+    def beat(self) -> None:
+        """Count; after so many it shall stop."""
+        self.beats += 1
+        if self.beats > self._stop_after:
+            self.stop()
+
+    def ask_for(self, seconds: float) -> None:
+        """Note what is asked for."""
+        self.asked.append(seconds)
+
+    def stop(self) -> None:
+        """Want it to stop."""
+        self.stopping = True
+        os.write(self._stop, b".")
+
+
+def test_a_hook_gives_signs_of_life(notes: Notes) -> None:
+    """As often as is wanted, as long as it runs."""
+    line = Line()
+    line.every = 0.01
+
+    ending = _run(Runner(orphans.boot_id(), GRACE, line), notes, "sleep 0.3")
+
+    assert ending.ok
+    assert line.beats >= 3
+    assert line.asked == [FAR + 3 * GRACE]
+
+
+def test_a_hook_is_ended_when_otadevice_shall_stop(notes: Notes) -> None:
+    """At once, with all of its group, and that is neither a failure nor too late."""
+    line = Line(stop_after=2)
+    line.every = 0.01
+    command = "trap 'echo ended; exit 0' TERM; echo begun; while :; do sleep 0.01; done"
+
+    ending = _run(Runner(orphans.boot_id(), FAR, line), notes, command)
+
+    assert (ending.stopped, ending.ok, ending.timed_out) == (True, False, False)
+    assert ending.output.splitlines()[:: len(ending.output.splitlines()) - 1] == ["begun", "ended"]
+
+
+def test_whoever_waits_for_a_hook_hears_of_the_stop(notes: Notes) -> None:
+    """Though the next sign of life would not be due for an hour."""
+    line = Line()
+    stopper = threading.Thread(target=lambda: _when(lambda: bool(notes.processes), line.stop))
+    stopper.start()
+
+    ending = _run(Runner(orphans.boot_id(), GRACE, line), notes, f"sleep {FAR}")
+
+    stopper.join()
+    assert ending.stopped
+
+
+def test_no_hook_begins_once_otadevice_shall_stop(notes: Notes, tmp_path: Path) -> None:
+    """Nothing of it runs, and nothing is recorded."""
+    line = Line()
+    line.stop()
+
+    ending = _run(Runner(orphans.boot_id(), GRACE, line), notes, f"touch {tmp_path}/ran")
+
+    assert (ending.stopped, ending.ok) == (True, False)
+    assert notes.processes == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_to_be_done_is_done_to_the_end(notes: Notes) -> None:
+    """Services come up again by such hooks."""
+    line = Line()
+    line.stop()
+    hook = Hook("sleep 0.2; echo up", VARIABLES, FAR, to_the_end=True)
+
+    ending = Runner(orphans.boot_id(), GRACE, line).run(hook, notes)
+
+    assert (ending.ok, ending.output) == (True, "up\n")
+
+
+def _when(holds: Callable[[], bool], do: Callable[[], None]) -> None:
+    for _ in range(6000):
+        if holds():
+            break
+        time.sleep(0.01)
+    do()
 
 
 def _run(runner: Runner, notes: Notes, command: str, variables: dict[str, str] | None = None) -> Ending:

@@ -84,6 +84,20 @@ def test_all_else_waits_for_the_reboot() -> None:
     assert updates.check(scene) == NEW
 
 
+def test_what_waits_after_its_reboot_may_be_left_until_services_are_up() -> None:
+    """At boot the AfterUpdate would look for services in vain; whoever recovers later has it run."""
+    scene = waiting()
+    before = afters(scene)
+    device = scene.device(boot="second")
+
+    assert poll.recover(device, early=True) == {}
+    assert afters(scene) == before
+    assert update.open_journal(device).record.state is State.INSTALLED
+
+    poll.recover(device)
+    assert updates.check(scene) == NEW
+
+
 def test_packages_after_it_are_not_begun_before_the_reboot() -> None:
     """Only those before it have had their AfterUpdate; what it asked for and the one after it come later."""
     scene = waiting()
