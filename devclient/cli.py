@@ -44,6 +44,9 @@ Exit codes:
   75  try again later: the network, another otadevice at work, a hook that says not now, a reboot that is awaited"""
 
 
+_HERE, _USUAL = Path("otadevice.toml"), Path("/etc/otadevice/otadevice.toml")
+
+
 @click.group(
     cls=_Commands,
     epilog=options.example(
@@ -57,18 +60,21 @@ Exit codes:
     "--config",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
-    default="./otadevice.toml",
-    show_default=True,
-    help="The settings of this device.",
+    help=f"The settings of this device; without it ./{_HERE}, or else {_USUAL}.",
 )
 @click.version_option(package_name="otamirror", prog_name="otadevice")
 @click.pass_context
-def main(ctx: click.Context, file: Path) -> None:
+def main(ctx: click.Context, file: Path | None) -> None:
     """Keep the packages of this device up to date from a mirror."""
     # whoever started us may ignore it, and then no child could be waited for
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    ctx.obj = file.absolute()
+    ctx.obj = (file or _settings(ctx.invoked_subcommand)).absolute()
     ctx.with_resource(_logging())
+
+
+def _settings(command: str | None, here: Path = _HERE, usual: Path = _USUAL) -> Path:
+    """Find the settings, if nobody says where they are; a new device gets them where its owner stands."""
+    return usual if command != "init" and not here.exists() and usual.exists() else here
 
 
 for _module in (setting_up, looking, daemon, updating):

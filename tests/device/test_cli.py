@@ -171,6 +171,25 @@ def test_looking_waits_for_nobody(rig: Rig, tree: Path, command: str) -> None:
         assert rig.run(command).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "there", "found"),
+    [
+        ("update", {"here", "usual"}, "here"),
+        ("update", {"usual"}, "usual"),
+        ("update", set(), "here"),
+        ("init", {"usual"}, "here"),
+    ],
+)
+def test_settings_are_looked_for_where_they_usually_are(
+    tmp_path: Path, command: str, there: set[str], found: str
+) -> None:
+    """First beside whoever types a command; a new device is made there whatever there is elsewhere."""
+    for name in there:
+        (tmp_path / name).touch()
+
+    assert cli._settings(command, tmp_path / "here", tmp_path / "usual") == tmp_path / found
+
+
 @pytest.mark.parametrize("words", [*CHANGING, ("check",), ("status",)], ids=lambda words: words[0])
 def test_a_folder_without_a_device_is_told_the_next_step(tmp_path: Path, words: tuple[str, ...]) -> None:
     """Whatever is tried in it."""
