@@ -60,8 +60,8 @@ def read_me_commands(program: str) -> list[str]:
 
 def shell_lines(document: Path) -> list[str]:
     """Find the lines of the code blocks of a document."""
-    blocks = re.findall(r"^```\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(.*?)\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
 
 
 @pytest.mark.parametrize("path", modules(*PACKAGES), ids=lambda path: str(path.relative_to(ROOT)))

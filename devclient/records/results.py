@@ -61,7 +61,7 @@ class Result:
 def save(new: Mapping[str, Result], work: Path, files: Files) -> None:
     """Keep results by package; those of other packages stay."""
     last, undone = _load(work)
-    undone |= {name: result for name, result in last.items() if result.outcome == _UNDONE}
+    undone |= {name: result for name, result in last.items() if name in new and result.outcome == _UNDONE}
     kept = {name: result for name, result in undone.items() if name not in new or new[name].outcome not in _ENDINGS}
     found = {"last": {**last, **new}, "rolled_back": kept}
     fields = {key: [result.fields() for result in each.values()] for key, each in found.items()}
@@ -88,7 +88,7 @@ def _load(work: Path) -> tuple[dict[str, Result], dict[str, Result]]:
     try:
         fields = json.loads(_file(work).read_bytes())
         last, undone = (_by_package(fields[key]) for key in ("last", "rolled_back"))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (KeyError, OSError, RecursionError, TypeError, ValueError):
         return {}, {}  # they are a convenience: the next update writes them anew
     return last, undone
 
