@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_REBOOT_TIMEOUT = 30
+"""Seconds in which a command that reboots is waited for."""
+
 
 @contextlib.contextmanager
 def device(
@@ -99,6 +102,8 @@ def _held(settings: Settings, now: Callable[[], datetime], *, by_itself: bool) -
 
 def _reboot(command: str) -> None:
     _log.warning("rebooting: %s", command)
-    done = subprocess.run(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        _log.error("%r failed with exit code %d: reboot this device yourself", command, done.returncode)
+    # it is not ended if it takes long: one may wait until others have finished, and nobody is held up for that
+    started = subprocess.Popen(["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, start_new_session=True)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        if code := started.wait(_REBOOT_TIMEOUT):
+            _log.error("%r failed with exit code %d: reboot this device yourself", command, code)

@@ -242,7 +242,7 @@ _DAEMON: dict[str, values.Reader] = {
     "metrics": values.path,
     "windows": values.windows,
 }
-_HOOKS: dict[str, values.Reader] = {"timeout": values.seconds, "grace": values.seconds, "reboot": values.command}
+_HOOKS: dict[str, values.Reader] = {"timeout": values.seconds, "grace": values.grace, "reboot": values.command}
 _FOLDERS: dict[str, values.Reader] = {"bytes": values.count, "entries": values.count}
 _READERS: dict[str, values.Reader] = {
     "state": values.path,

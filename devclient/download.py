@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,11 +55,11 @@ def download(offer: Offer, source: Blobs, folder: Path, files: Files, progress: 
     """
     sha256 = offer.content.sha256
     whole = folder / sha256
-    if _holds(whole, sha256):
+    if _holds(whole, sha256, progress):
         return Blob(sha256, offer.size, whole)
     _remove(whole, files)
     files.make_folder(folder)
-    part = _Part(folder / f"{sha256}.part", offer.size, files)
+    part = _Part(folder / f"{sha256}.part", offer.size, files, progress)
     progress(part.size)
     if not part.is_whole:
         _log.info("downloading %s, %d of %d bytes are here", offer, part.size, offer.size)
@@ -170,11 +171,11 @@ class _Part:
         mixed: whether not all of them came by one answer.
     """
 
-    def __init__(self, path: Path, limit: int, files: Files) -> None:
+    def __init__(self, path: Path, limit: int, files: Files, progress: Callable[[int], None]) -> None:
         self._path, self._limit, self._files = path, limit, files
         self._empty()
         try:
-            self._read()
+            self._read(progress)
         except OSError:  # a disk that does not give back what was written
             self.clear()
 
@@ -186,7 +187,7 @@ class _Part:
     def _empty(self) -> None:
         self.size, self.mixed, self._digest = 0, False, hashlib.sha256()
 
-    def _read(self) -> None:
+    def _read(self, progress: Callable[[int], None]) -> None:
         if not _is_file(self._path) or self._path.stat().st_size > self._limit:
             self.clear()
             return
@@ -194,6 +195,7 @@ class _Part:
             for chunk in blobs.chunks(file.fileno()):
                 self._digest.update(chunk)
                 self.size += len(chunk)
+                progress(self.size)
         self.mixed = self.size > 0
 
     def clear(self) -> None:
@@ -232,10 +234,11 @@ class _Part:
         self._files.sync_folder(whole.parent)
 
 
-def _holds(whole: Path, sha256: str) -> bool:
+def _holds(whole: Path, sha256: str, progress: Callable[[int], None]) -> bool:
     """Tell whether a blob is there and still what it was when it got its name."""
+    sizes = itertools.count(blobs.CHUNK, blobs.CHUNK)
     with contextlib.suppress(OSError):
-        return _is_file(whole) and blobs.digest(whole)[0] == sha256
+        return _is_file(whole) and blobs.digest(whole, lambda _: progress(next(sizes)))[0] == sha256
     return False
 
 

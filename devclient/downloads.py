@@ -19,29 +19,36 @@ if TYPE_CHECKING:
 
 def are_here(plan: Plan, device: Device) -> bool:
     """Tell whether all blobs were downloaded and verified before."""
-    return all((device.parts / sha256).is_file() for step, sha256 in _blobs(plan))
+    return all((device.parts / sha256).is_file() for step, sha256 in _blobs(plan, device))
 
 
 def needs(plan: Plan, device: Device) -> list[tuple[Path, int]]:
     """Tell which folders will grow by how many bytes: the rest of each blob, and its copy."""
     found = list[tuple["Path", int]]()
-    for step, sha256 in _blobs(plan):
+    for step, sha256 in _blobs(plan, device):
         size = step.after.size if step.after else 0
         copied_to = device.work if step.is_folder else step.path.parent
         found += [(device.parts, max(0, size - download.at_hand(sha256, device.parts))), (copied_to, size)]
     return found
 
 
+def check_room(plan: Plan, device: Device) -> None:
+    """See that all blobs have room.
+
+    Raises:
+        SpaceError: they have not.
+    """
+    room.check(needs(plan, device), device.free)
+
+
 def bring(plan: Plan, device: Device) -> None:
     """Bring all blobs here.
 
     Raises:
-        RoomError: they have no room; nothing was downloaded.
         DeviceError: as `download.download`.
         StoppedError: otadevice shall stop; what has come is kept.
     """
-    room.check(needs(plan, device), device.free)
-    for step, _ in _blobs(plan):
+    for step, _ in _blobs(plan, device):
         offer = _offer(step, device)
         progress = functools.partial(_progress, device, offer)
         download.download(offer, device.mirror(step.remote), device.parts, device.files, progress)
@@ -52,7 +59,7 @@ def _progress(device: Device, offer: Offer, have: int) -> None:
     device.lifeline.go_on()
 
 
-def _blobs(plan: Plan) -> list[tuple[Step, str]]:
+def _blobs(plan: Plan, device: Device) -> list[tuple[Step, str]]:
     """List the steps that bring a blob which is not in its place yet, and its hash."""
     if plan.kind is not Kind.UPDATE:
         return []
@@ -60,7 +67,7 @@ def _blobs(plan: Plan) -> list[tuple[Step, str]]:
     return [
         (step, after.sha256)
         for step, after in new
-        if step.is_folder or not prepare.holds(step.path, after.sha256, after.size)
+        if step.is_folder or not prepare.holds(step.path, after.sha256, after.size, lambda _: device.lifeline.go_on())
     ]
 
 

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 def inhibited(settings: Daemon) -> HeldError | None:
     """Tell whether the inhibit file is there."""
-    return InhibitedError(settings.inhibit) if settings.inhibit.exists() else None
+    try:
+        settings.inhibit.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:  # whether it is there cannot be told, and nobody is to be hurt
+        pass
+    return InhibitedError(settings.inhibit)
 
 
 def outside(settings: Daemon, now: datetime) -> HeldError | None:

@@ -105,6 +105,10 @@ writable() {
     if [ ! -d "$place" ] || [ ! -w "$place" ]; then fail "$place may not be written to: run this as root"; fi
 }
 writable "$prefix"
+# a release of otadevice that is a package of its own is not changed from outside
+if [ -L "$prefix" ]; then
+    fail "$prefix is a link: if otadevice keeps itself up to date there, it does so by itself; give another --prefix"
+fi
 writable "$(dirname -- "$config")"
 if [ -e "$prefix" ] && [ ! -e "$prefix/pyvenv.cfg" ] && [ -n "$(ls -A -- "$prefix")" ]; then
     fail "$prefix is there and was not made by this script: give another --prefix, or remove it"

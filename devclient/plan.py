@@ -156,7 +156,7 @@ def parse(raw: bytes) -> Plan:
     """
     try:
         return _plan(json.loads(raw))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError) as error:
         raise ValueError(f"it is no plan: {error!r}") from error
 
 

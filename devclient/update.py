@@ -127,10 +127,11 @@ class Update:
             self._contents.keep(content)
         self._device.marks.prepare()
         self._journal.start(self._device.plans.write(self._plan))
-        _log.info("update to %s begins", self._plan)
 
     def download(self) -> None:
         """Bring all blobs here."""
+        downloads.check_room(self._plan, self._device)
+        _log.info("update to %s begins", self._plan)
         downloads.bring(self._plan, self._device)
         self._journal.enter(State.DOWNLOADED)
 
@@ -140,7 +141,10 @@ class Update:
         limits = Limits(folders.bytes, folders.entries)
         if self._plan.kind is Kind.UPDATE:
             unpacked = [(step, step.after) for step in self._plan.steps if step.is_folder and step.after]
-            sizes = [measure(self._device.parts / after.sha256, str(step), limits).on_disk for step, after in unpacked]
+            sizes = [
+                measure(self._device.parts / after.sha256, str(step), limits, self._device.lifeline.go_on).on_disk
+                for step, after in unpacked
+            ]
             room.check([(self._device.work, size) for size in sizes], self._device.free)
         prepare.prepare(self._plan, self._device.parts, self._sets, limits, self._files)
         commit.prepare(self._plan, self._device.settings.state, self._contents, self._files)
@@ -275,7 +279,6 @@ class Update:
         self._device.plans.forget()
 
     def _ask_for_reboot(self) -> None:
-        _log.warning("%s needs a reboot", self._plan)
         self._device.reboot()
         raise RebootError(str(self._plan))
 

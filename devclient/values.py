@@ -17,6 +17,8 @@ from mirror import rules
 
 Reader = Callable[[str, Any], Any]
 
+_LONGEST_GRACE = 120
+
 
 def table(where: str, value: Any, readers: Mapping[str, Reader]) -> dict[str, Any]:
     """Read a table; `where` is the key it stands under, "" at the top."""
@@ -49,6 +51,13 @@ def seconds(where: str, value: Any) -> float:
     # True is an int to Python, but not to the person who wrote it
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
         raise ValueError(f"{where}: must be a number above 0, not {value!r}")
+    return value
+
+
+def grace(where: str, value: Any) -> float:
+    """Read a span of time that whoever waits for signs of life waits out: above 0, at most two minutes."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_GRACE:
+        raise ValueError(f"{where}: must be a number above 0 and at most {_LONGEST_GRACE}, not {value!r}")
     return value
 
 
@@ -130,7 +139,7 @@ def _days(where: str, value: Any) -> frozenset[int]:
 def _clock(where: str, value: Any) -> time:
     try:
         return time(*_hours_and_minutes(value))
-    except ValueError:
+    except (OverflowError, ValueError):
         raise ValueError(f'{where}: must be a time of day such as "22:00", not {value!r}') from None
 
 

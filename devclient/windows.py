@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from time import tzset
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Window:
 
     def spans(self, now: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Yield when it opens and closes around `now` and in the week after, in UTC, in order."""
+        if self.zone is None:
+            tzset()  # its owner may have set another one since
         today = now.astimezone(self.zone).date()
         for days in range(-_LOOK_BACK, _LOOK_AHEAD):
             day = today + timedelta(days=days)

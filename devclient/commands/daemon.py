@@ -46,6 +46,7 @@ def run(file: Path) -> None:
             schedule=Schedule(random.SystemRandom().random),
             clock=clock,
             now=functools.partial(datetime.now, UTC),
+            least=visit.least_wait(settings, datetime.now(UTC)),
         ).run()
         service.manager.stopping()
 

@@ -11,7 +11,7 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from devclient import windows
+from devclient import gate, windows
 from devclient.daemon.visit import content
 from devclient.errors import InhibitedError, SettingsError, WindowError
 
@@ -48,11 +48,12 @@ class Daemon:
     def __init__(
         self,
         load: Callable[[], Settings],
-        visit: Callable[[Settings, str], Visit],
+        visit: Callable[[Settings, str | None], Visit],
         service: Service,
         schedule: Schedule,
         clock: Callable[[], float],
         now: Callable[[], datetime],
+        least: float = 0,
     ) -> None:
         """Prepare a life.
 
@@ -63,6 +64,7 @@ class Daemon:
             schedule: decides how long to wait.
             clock: tells seconds, only ever forward.
             now: tells the time of day, in UTC.
+            least: the seconds that mirrors want to have passed yet before the first poll.
         """
         self._load, self._visit, self._service = load, visit, service
         self._schedule, self._clock, self._now = schedule, clock, now
@@ -71,13 +73,14 @@ class Daemon:
         self._said = ""
         self._held = ""
         self._window_from: datetime | None = None
-        self._due = self._not_before = 0.0
+        self._due, self._not_before = 0.0, self._clock() + least
+        self._busy = False
 
     def run(self) -> None:
         """Live; the end is that of a stop or of making way, and both are as they should be."""
         wait = self._schedule.first(self._settings.daemon)
         self._due = self._clock() + wait
-        self._service.is_ready(f"polls in {_span(wait)}")
+        self._service.is_ready(f"polls in {_span(self._left())}")
         while self._sleep():
             found = self._visit(self._settings, self._itself)
             self._say(found)
@@ -99,15 +102,21 @@ class Daemon:
     def _left(self) -> float:
         """Tell for how many seconds there is nothing to do, as far as can be seen now."""
         now = self._clock()
-        if content(self._settings) != self._itself:
+        if not self._busy and self._is_replaced():
             return 0
         # what has become possible here is no reason to ask mirrors sooner than they want
         return max(self._not_before - now, min(self._due - now, self._until_possible()))
 
+    def _is_replaced(self) -> bool:
+        current = content(self._settings)
+        if self._itself is None:  # it could not be told before
+            self._itself = current
+        return current is not None and current != self._itself
+
     def _until_possible(self) -> float:
         """Tell in how many seconds what is held may be installed, as far as that can be told."""
         settings = self._settings.daemon
-        if self._held == InhibitedError.code and not settings.inhibit.exists():
+        if self._held == InhibitedError.code and not gate.inhibited(settings):
             return 0
         if self._held != WindowError.code or self._window_from is None:
             return math.inf
@@ -122,13 +131,20 @@ class Daemon:
         if found.busy:
             wait = self._schedule.soon(settings)
         elif found.failed:
-            wait = self._schedule.after_failure(settings, found.least)
+            wait = max(found.least, min(self._schedule.after_failure(settings, found.least), self._share_of_window()))
         else:
             wait = self._schedule.after_success(settings, found.least)
+        self._busy = found.busy
         self._held = held_before if found.busy or found.failed else found.held
         self._window_from = self._next_window() if self._held == WindowError.code else None
         self._due, self._not_before = self._clock() + wait, self._clock() + found.least
         self._service.tell(f"{found.text}; polls again in {_span(self._left())}")
+
+    def _share_of_window(self) -> float:
+        """Tell how long to wait in an open window for which something has waited: so that a failure is not the end."""
+        now, settings = self._now(), self._settings.daemon
+        closes = windows.open_until(settings.windows, now) if self._held == WindowError.code else None
+        return max((closes - now).total_seconds() / 4, self._schedule.soon(settings)) if closes else math.inf
 
     def _next_window(self) -> datetime | None:
         """Tell from when on to use the next maintenance window: devices that share it do not all come at once."""
@@ -150,7 +166,9 @@ class Daemon:
             if settings.work != self._settings.work:
                 _log.error("the work folder cannot be changed while otadevice runs: start it anew")
             else:
-                self._settings, self._itself = settings, content(settings)
+                if settings.itself != self._settings.itself:
+                    self._itself = content(settings)
+                self._settings = settings
                 self._due = min(self._due, self._clock() + self._schedule.first(settings.daemon))
                 _log.info("the settings were read again")
         self._service.is_ready(f"polls in {_span(self._left())}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +39,6 @@ class Manager:
         """Say what goes on, for people."""
         self._tell(_status(text))
 
-    def reloading(self) -> None:
-        """Say that settings are being read again."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-
     def stopping(self) -> None:
         """Say that we are about to end."""
         self._tell("STOPPING=1", _status("stopping"))
@@ -57,6 +52,8 @@ class Manager:
         self._tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _tell(self, *lines: str) -> bool:
+        if not self.address:
+            return False
         # an address that begins with an @ is one of Linux's names that are no files
         address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from devclient import assembly, lock, metrics, poll, report, state, succession
 from devclient.errors import BusyError, InhibitedError, NetworkError, SuccessionError, WindowError
+from devclient.records import results
+from devclient.trust import signed
 from mirror.errors import OTAError
 from mirror.files import Files
+from mirror.trust import moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from devclient.config import Settings
     from devclient.device import Device
@@ -69,7 +73,7 @@ class Mirrors(Protocol):
         """Tell where each remote stands."""
 
 
-def visit(settings: Settings, lifeline: Lifeline, itself: str) -> Visit:
+def visit(settings: Settings, lifeline: Lifeline, itself: str | None) -> Visit:
     """Poll once, unless another otadevice is at work; `itself` is the content of the package that we are."""
     try:
         with (
@@ -85,60 +89,72 @@ def visit(settings: Settings, lifeline: Lifeline, itself: str) -> Visit:
         return Visit(f"an unexpected {type(error).__name__}: {error}", 1, failed=True, bug=error)
 
 
-def of(device: Device, mirrors: Mirrors, itself: str) -> Visit:
+def of(device: Device, mirrors: Mirrors, itself: str | None) -> Visit:
     """Poll once with a device that is ours alone."""
-    if content(device.settings) != itself:
+    current = content(device.settings)
+    if None not in (current, itself) and current != itself:
         return Visit(_REPLACED, leaves=True)
     try:
         done = poll.run(device)
     except (OTAError, OSError) as error:
-        found = _failure(error)
+        found = _failure(error, mirrors.least_wait)
         metrics.write(device, mirrors.standings(), [], mirrors.received, exit_code=found.exit_code)
         return found
     metrics.write(device, mirrors.standings(), done, mirrors.received)
-    return _judge(done, mirrors.least_wait)
+    found = _judge(done, mirrors.least_wait)
+    if not found.leaves:
+        succession.arrived(device)  # whoever polls is the one that is in place
+    return found
 
 
 def recover(settings: Settings, lifeline: Lifeline) -> None:
     """Bring to its end what was cut off; what cannot be finished is told and left, as polling comes back to it.
 
     Raises:
-        OTAError: it cannot be finished, and the otadevice before may be able to.
-        OSError: likewise.
+        Exception: it cannot be finished, and the otadevice before may be able to.
     """
     try:
         with (
             lock.hold(settings.work / "lock", Files()),
-            assembly.device(settings, lifeline=lifeline, by_itself=True) as (device, _),
+            assembly.device(settings, lifeline=lifeline) as (device, _),
         ):
             done = poll.recover(device)
             succession.arrived(device)
-    except (OTAError, OSError) as error:
+    except Exception as error:
         if isinstance(error, OTAError) and error.exit_code == 75:
             _log.info("%s", error)
         elif (settings.work / succession.SCRIPT).exists():
             raise
         else:
-            _log.error("%s", error)
+            _log.error("%s", error, exc_info=not isinstance(error, OTAError | OSError))
     else:
         if done:
             _log.warning("%s", _lines(list(done.values())))
 
 
-def content(settings: Settings) -> str:
-    """Tell the content of the package that otadevice itself is, "" for none."""
+def content(settings: Settings) -> str | None:
+    """Tell the content of the package that otadevice itself is, "" for none; None if it cannot be told now."""
     try:
         package = state.load(settings.state).package(settings.itself) if settings.itself else None
     except OTAError:
-        return ""
+        return None
     return package.content if package else ""
+
+
+def least_wait(settings: Settings, now: datetime) -> float:
+    """Tell for how many seconds mirrors do not want to be polled yet, by what they have signed and we remember."""
+    wanted = max((standing.poll_seconds for standing in signed.standings(settings).values() if standing), default=0)
+    polls = [moment(result.at) for result in results.load(settings.work).values() if result.at]
+    since = (now - max(polls, default=now)).total_seconds()
+    # a clock that was set back tells nothing
+    return wanted - since if polls and 0 <= since < wanted else 0
 
 
 _REPLACED = "otadevice itself was replaced: the new one has to be started"
 
 
-def _failure(error: OTAError | OSError) -> Visit:
-    return Visit(str(error), error.exit_code if isinstance(error, OTAError) else 1)
+def _failure(error: OTAError | OSError, least: float = 0) -> Visit:
+    return Visit(str(error), error.exit_code if isinstance(error, OTAError) else 1, least=least)
 
 
 def _judge(done: Sequence[Result], least: float) -> Visit:

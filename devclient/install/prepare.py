@@ -18,6 +18,7 @@ from devclient.unpack import archive
 from mirror import blobs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from devclient.install.attributes import Attributes
@@ -56,9 +57,9 @@ def prepare(plan: Plan, parts: Path, sets: Sets, limits: Limits, files: Files) -
         _see_that_nothing_changed(step, sets)
 
 
-def holds(target: Path, sha256: str, size: int) -> bool:
-    """Tell whether these bytes are installed at `target` already."""
-    return target.is_file() and target.stat().st_size == size and blobs.digest(target)[0] == sha256
+def holds(target: Path, sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:
+    """Tell whether these bytes are installed at `target` already; see `blobs.digest`."""
+    return target.is_file() and target.stat().st_size == size and blobs.digest(target, progress)[0] == sha256
 
 
 def discard(plan: Plan, files: Files) -> None:

@@ -53,8 +53,8 @@ class Sets:
     @property
     def last_attempt(self) -> int:
         """The highest number in the name of a set or a folder, 0 for none."""
-        names = [path.name for part in ("sets", "folders") for path in (self._work / part).glob("[0-9]*")]
-        return max((int(name.partition("-")[0]) for name in names), default=0)
+        names = [path.name.partition("-")[0] for part in ("sets", "folders") for path in (self._work / part).glob("*")]
+        return max((int(name) for name in names if name.isdecimal()), default=0)
 
     def make(self, name: str, folders: Mapping[str, str]) -> None:
         """Make a set, and the links that switch to it and back; to be synced by the caller."""

@@ -67,7 +67,7 @@ def parse(fields: Any) -> Standing:
             int(fields["poll_seconds"]),
             trust.moment(fields["worries_from"]),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"not a standing: {error}") from error
 
 

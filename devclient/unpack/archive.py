@@ -19,7 +19,7 @@ from devclient.unpack.ustar import Kind
 from mirror import blobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from devclient.unpack.tree import Place
@@ -56,8 +56,10 @@ class Size:
     count: int
 
 
-def measure(file: Path, what: str, limits: Limits) -> Size:
+def measure(file: Path, what: str, limits: Limits, go_on: Callable[[], None] = lambda: None) -> Size:
     """Read the archive of release `what` through once, judge every member, and count what unpacking takes.
+
+    `go_on` is called before each block, and may raise to leave.
 
     Raises:
         ArchiveError: it must not be unpacked, or cannot be.
@@ -65,7 +67,7 @@ def measure(file: Path, what: str, limits: Limits) -> Size:
     tree = Tree(limits.size, limits.count)
     try:
         with file.open("rb", buffering=0) as packed:
-            for member, _ in _members(blobs.chunks(packed.fileno()), limits):
+            for member, _ in _members(blobs.chunks(packed.fileno()), limits, go_on):
                 tree.add(member)
         _check_not_empty(tree)
     except Flaw as flaw:
@@ -102,8 +104,17 @@ def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield chunk
 
 
-def _members(chunks: Iterator[bytes], limits: Limits) -> Iterator[tuple[Member, Iterator[memoryview]]]:
-    return tar.members(tar.Source(compressed.plain(chunks), limits.size + limits.count * _OVERHEAD + tar.PADDING))
+def _members(
+    chunks: Iterator[bytes], limits: Limits, go_on: Callable[[], None] = lambda: None
+) -> Iterator[tuple[Member, Iterator[memoryview]]]:
+    blocks = _tended(compressed.plain(chunks), go_on)
+    return tar.members(tar.Source(blocks, limits.size + limits.count * _OVERHEAD + tar.PADDING))
+
+
+def _tended(blocks: Iterator[bytes], go_on: Callable[[], None]) -> Iterator[bytes]:
+    for block in blocks:
+        go_on()
+        yield block
 
 
 def _check_not_empty(tree: Tree) -> None:

@@ -72,7 +72,7 @@ def test_after_a_start_it_is_tried_again_soon() -> None:
 def test_waits_keep_to_their_limits(settings: Daemon, chance: float, failures: int, least: float) -> None:
     """Never less than servers want, never more than the greatest of all limits allows, however often it fails."""
     waits = schedule(chance)
-    for _ in range(min(failures, 50)):
+    for _ in range(failures):
         waits.after_failure(settings, 0)
 
     failed, came = waits.after_failure(settings, least), waits.after_success(settings, least)

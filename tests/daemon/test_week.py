@@ -152,7 +152,7 @@ class Life:
             self.out = out
             trees.write(self.folder / "mirror", *(Release(version, version.encode()) for version in out))
 
-    def _visit(self, _settings: Settings, itself: str) -> Visit:
+    def _visit(self, _settings: Settings, itself: str | None) -> Visit:
         self.polls.append(self.now)
         device, before = self._device(), self._version()
         found = visit.of(device, Mirrors(), itself)

@@ -124,7 +124,7 @@ def test_a_bandwidth_is_a_number_of_bytes(tmp_path: Path, value: str) -> None:
         ('[remotes.main]\nurls = ["https://a.example/?x"]', "is not the URL of a mirror"),
         ("state = x\n", "is not TOML: .* line 1"),
         (MIRROR + "[hooks]\ntimeout = 0", "hooks.timeout: must be a number above 0, not 0"),
-        (MIRROR + "[hooks]\ngrace = -1", "hooks.grace: must be a number above 0, not -1"),
+        (MIRROR + "[hooks]\ngrace = -1", "hooks.grace: must be a number above 0 and at most 120, not -1"),
         (MIRROR + "[hooks]\ntime = 1", "hooks.time: there is no such key; the nearest is hooks.timeout"),
         (MIRROR + '[hooks]\nreboot = ""', "hooks.reboot: must be a shell command such as \"reboot\", not ''"),
         (MIRROR + '[hooks]\nreboot = "  "', "hooks.reboot: must be a shell command"),

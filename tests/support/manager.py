@@ -128,7 +128,8 @@ class Manager:
 
     def _heed(self, message: str) -> None:
         now = time.monotonic()
-        self._last_beat = now
+        if message in {"READY=1", "WATCHDOG=1"}:
+            self._last_beat = now
         if message == "READY=1":
             self._ready = True
         if message.startswith("EXTEND_TIMEOUT_USEC="):
@@ -159,7 +160,11 @@ class Manager:
         with self._log.open("ab") as log:
             subprocess.run(
                 _words(self._unit["ExecStopPost"]),
-                env={**os.environ, "SERVICE_RESULT": result, "EXIT_STATUS": str(max(code, 0))},
+                env={
+                    **os.environ,
+                    "SERVICE_RESULT": result,
+                    "EXIT_STATUS": str(code) if code >= 0 else signal.Signals(-code).name[3:],
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
