@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from devclient.check import Offer
     from devclient.config import Settings
-    from devclient.errors import HeldError
+    from devclient.held_errors import HeldError
     from devclient.trust.copies import Copy
 
 _log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ def after_nothing(plan: Plan, device: Device) -> None:
     """Remove what was laid out for `plan`, which changed nothing in the end; what was downloaded stays."""
     prepare.discard(plan, device.files)
     if plan.kind is Kind.UPDATE and plan.touches(device.settings.itself):
-        succession.arrived(device)
+        succession.withdraw(device)
     _tidy(device)
 
 

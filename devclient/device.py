@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from devclient.check import Offer
     from devclient.config import Settings
-    from devclient.errors import HeldError
+    from devclient.held_errors import HeldError
     from devclient.hooks import Ending, Hook, Process
     from mirror.files import Files
 

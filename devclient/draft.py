@@ -96,6 +96,10 @@ def _step(offer: Offer, package: Package, finding: Finding, desk: Desk) -> Step:
         )
     link = desk.sets.link(content.package)
     target = place.resolve(local, desk.settings.allow, link if local.endswith("/") else "")
+    there = place.found(local, target, link, adopt=bool(entry and entry.adopt))
+    if there is Found.FOLDER and content.package == desk.settings.itself:
+        problem = "is a folder of yours, which could not be put back if the new otadevice did not come up"
+        raise PlaceError(local, f"{problem}: install its first release before you write `self` into the settings")
     before = _installed(entry, desk) if entry and entry.version else None
     if before and not before.content and finding.current and content.package == package.name:
         before = Release(before.version, finding.current.digest, finding.current.sha256)
@@ -107,7 +111,7 @@ def _step(offer: Offer, package: Package, finding: Finding, desk: Desk) -> Step:
         target=str(target),
         before=before,
         after=Release(content.version, content.digest, content.sha256, offer.size),
-        found=place.found(local, target, link, adopt=bool(entry and entry.adopt)),
+        found=there,
         folder=f"{desk.attempt}-{content.package}" if local.endswith("/") else "",
         auto=entry is None,
         timeout=desk.settings.hook_timeout(content.package),

@@ -247,44 +247,6 @@ class UndoError(DeviceError):
         self.problem = problem
 
 
-class HeldError(DeviceError):
-    """An update could be installed, and is not for now: nothing is wrong."""
-
-    exit_code = 75
-
-
-class InhibitedError(HeldError):
-    """The inhibit file is there."""
-
-    code = "inhibited"
-
-    def __init__(self, file: Path) -> None:
-        super().__init__(f"nothing is installed as long as {file} is there")
-
-
-class WindowError(HeldError):
-    """No maintenance window is open.
-
-    Attributes:
-        opens: when the next one opens, as UTC text.
-    """
-
-    code = "window"
-
-    def __init__(self, opens: str) -> None:
-        super().__init__(f"outside of maintenance windows, of which the next one opens at {opens}")
-        self.opens = opens
-
-
-class StoppedError(HeldError):
-    """otadevice was asked to stop."""
-
-    code = "stopped"
-
-    def __init__(self) -> None:
-        super().__init__("otadevice was asked to stop; the next one goes on")
-
-
 class SuccessionError(DeviceError):
     """The package that was installed is otadevice itself, and the new one has to finish the update."""
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devclient import windows
-from devclient.errors import InhibitedError, WindowError
+from devclient.held_errors import InhibitedError, WindowError
 from mirror.trust import time
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from devclient.config import Daemon
-    from devclient.errors import HeldError
+    from devclient.held_errors import HeldError
 
 
 def inhibited(settings: Daemon) -> HeldError | None:

@@ -5,7 +5,7 @@ This is the lifeline of a command: nobody waits, and whoever wants it to stop ki
 
 from __future__ import annotations
 
-from devclient.errors import StoppedError
+from devclient.held_errors import StoppedError
 
 _HOUR = 3600.0
 

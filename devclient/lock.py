@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from mirror.files import Files
 
+DAEMON = "daemon.lock"
+"""The name in the work folder of the lock that the daemon holds as long as it lives."""
 _WIDTH = 20  # the process id is padded, so that a shorter one covers a longer one
 
 
@@ -33,6 +35,21 @@ def hold(file: Path, files: Files) -> Iterator[None]:
         yield
     finally:
         files.calls.close(descriptor)
+
+
+def is_held(file: Path) -> bool:
+    """Tell whether some process holds the lock `file`."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _acquire(descriptor: int, file: Path) -> None:

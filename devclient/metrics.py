@@ -6,6 +6,8 @@ written is a warning, and changes nothing. What has to survive restarts is taken
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.metadata
 import logging
 import math
@@ -13,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devclient import facts, state
-from devclient.errors import StoppedError, WaitingError
+from devclient.errors import WaitingError
+from devclient.held_errors import StoppedError
 from devclient.records import results
 from mirror.errors import OTAError
 from mirror.trust import moment
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from devclient.config import Settings
     from devclient.device import Device
     from devclient.exposition import Figure, Key, Samples
     from devclient.records.results import Result
@@ -41,6 +45,13 @@ _MOST = 16 * 1024 * 1024
 """Bytes of a file of ours; a larger one is somebody else's."""
 
 _log = logging.getLogger(__name__)
+
+
+def prepare(settings: Settings) -> None:
+    """Load what writing needs, if there is to be a file: later, what is installed may be another otadevice's."""
+    if settings.daemon.metrics:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("devclient.exposition")
 
 
 def write(

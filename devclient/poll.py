@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING
 
 from devclient import check, download, draft, outcome, state, update
 from devclient.draft import Desk
-from devclient.errors import (
-    InhibitedError,
-    ProvisionError,
-    RebootError,
-    StoppedError,
-    SuccessionError,
-    WaitingError,
-    WindowError,
-)
+from devclient.errors import ProvisionError, RebootError, SuccessionError, WaitingError
+from devclient.held_errors import InhibitedError, StoppedError, WindowError
 from devclient.records import identity, results
 from devclient.records.results import Result
 from devclient.solve import rollout
@@ -114,6 +107,8 @@ def run(device: Device, only: str = "", wish: Wish | None = None, *, among: Amon
         done |= came
         if update.open_journal(device).record.state is not State.IDLE:
             break  # it goes on after a reboot, or once the disk works again
+        if device.settings.itself in came and came[device.settings.itself].to:
+            break  # what comes after it is for the new otadevice, or it could not be put back
     else:
         _tidy(prospects, device, whole=not (only or among))
     _keep(done, device)
@@ -170,14 +165,14 @@ def remove(name: str, device: Device) -> list[Result]:
     return [done]
 
 
-def settle(plan: Plan, device: Device) -> list[Result]:
-    """Carry out a plan that its owner asked for, and keep what came of it.
+def settle(plan: Plan, device: Device, *, forced: bool = False) -> list[Result]:
+    """Carry out a plan that its owner asked for, and keep what came of it; see `update.carry_out`.
 
     Raises:
         DeviceError: as `update.carry_out`.
         OSError: as `update.carry_out`.
     """
-    came = outcome.by_package(update.carry_out(plan, (), device), time(device.now()))
+    came = outcome.by_package(update.carry_out(plan, (), device, forced=forced), time(device.now()))
     _keep(came, device)
     return list(came.values())
 

@@ -52,13 +52,14 @@ class Running:
         for turn, (step, hook) in enumerate(turns[record.turn :], record.turn):
             started = record.tries if turn == record.turn else 0
             if hook and started >= MOST_STARTS:
-                self._complain(f"{what} of {step.package} was cut off {started} times, it is not started again")
+                self.complain(f"{what} of {step.package} was cut off {started} times, it is not started again")
                 continue
             ending = self.run(hook, turn=turn, tries=started + 1)
             if ending and not ending.ok:
-                self._complain(f"{what} of {step.package} {in_words(ending)}")
+                self.complain(f"{what} of {step.package} {in_words(ending)}")
 
-    def _complain(self, what: str) -> None:
+    def complain(self, what: str) -> None:
+        """Tell what went wrong without changing the outcome."""
         _log.warning("%s", what)
         self.complaints.append(what)
 

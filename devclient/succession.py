@@ -14,17 +14,26 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devclient import lock
+from devclient.held_errors import SuccessorError
 from devclient.install import place
 from devclient.plan import Found, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from devclient.device import Device
-    from devclient.plan import Plan, Step
+    from devclient.plan import Plan, Release, Step
 
 SCRIPT = "put-back"
 """The name of the script in the work folder, which the unit of the service knows."""
+
+_KEPT = "put-back.kept"
+"""The name there of the otadevice before, if it is a single file."""
+_MOST_LINKS = 40
+"""As many as Linux follows."""
+_ANYTHING = Path("/")
+"""Where the otadevice that runs is kept if it is not the one that is replaced."""
 
 _TEXT = """\
 #!/bin/sh
@@ -41,15 +50,49 @@ exit 1
 
 def prepare(plan: Plan, device: Device) -> None:
     """Lay out the script, durably, if `plan` brings another otadevice."""
-    step = next((step for step in plan.steps if step.package == device.settings.itself and step.after), None)
-    if plan.kind is Kind.UPDATE and step:
+    steps = brought(plan, device) if plan.kind is Kind.UPDATE else []
+    for step, _ in steps:
+        if step.found is Found.FILE:
+            _keep(step.path, device)
         text = script(step, plan, device, running())
         device.files.replace(device.work / SCRIPT, os.fsencode(text), mode=0o600)
 
 
 def arrived(device: Device) -> None:
-    """Remove the script: the otadevice that is in place is ready."""
-    device.files.remove(device.work / SCRIPT)
+    """Remove the script: the otadevice that is in place is ready.
+
+    It stays if that one is being put back: whoever has begun with it was cut off, and it has to be done again.
+    """
+    last, bad = device.plans.last, device.marks.bad
+    if not any(release.content in bad for _, release in brought(last, device)):
+        withdraw(device)
+
+
+def withdraw(device: Device) -> None:
+    """Remove the script: there is nobody who could have to be put back."""
+    for name in (SCRIPT, _KEPT):
+        device.files.remove(device.work / name)
+
+
+def see_that_it_is_over(device: Device) -> None:
+    """See that no new otadevice has yet to come up: another update now would leave nothing to put back.
+
+    Where no daemon is at work there is nobody who would put it back.
+
+    Raises:
+        SuccessorError: one has.
+    """
+    if not (device.work / SCRIPT).exists():
+        return
+    if lock.is_held(device.work / lock.DAEMON):
+        raise SuccessorError
+    arrived(device)
+
+
+def brought(plan: Plan | None, device: Device) -> list[tuple[Step, Release]]:
+    """Tell which release of otadevice itself, if any, `plan` brings by which step."""
+    steps = plan.steps if plan else ()
+    return [(step, step.after) for step in steps if step.after and step.package == device.settings.itself]
 
 
 def script(step: Step, plan: Plan, device: Device, command: Sequence[str]) -> str:
@@ -67,21 +110,46 @@ def running() -> list[str]:
     return [sys.executable, os.path.abspath(sys.argv[0])]  # noqa: PTH100 - links on the way stay as they are
 
 
+def _keep(path: Path, device: Device) -> None:
+    """Give the file `path` a name of its own; those beside it are the new one's while the update is being undone."""
+    kept = device.work / _KEPT
+    try:
+        device.files.link(path, kept)
+    except OSError:  # the work folder is on another file system, or on one that has no second names
+        device.files.replace(kept, path.read_bytes(), mode=path.stat().st_mode & 0o7777)
+
+
 def _kept(step: Step, plan: Plan, device: Device) -> list[Path]:
-    """Tell where the otadevice that is replaced will be: before the update is cleaned up after, and then."""
+    """Tell where the otadevice that is replaced will be, at one time or another."""
     if step.found is Found.LINK:
-        return [device.sets.folder(device.sets.content(plan.before)[step.package])]
+        folder = device.sets.content(plan.before).get(step.package)
+        return [device.sets.folder(folder) if folder else _ANYTHING]
     if step.found is Found.NOTHING:
-        return [Path("/")]  # the one that runs was not replaced
+        return [_ANYTHING]
+    if step.found is Found.FILE:
+        return [device.work / _KEPT]
+    # a folder of its owner's: before the update is cleaned up after, and then
     return [place.old(step.path), place.previous(step.path)]
 
 
 def _word(word: str, step: Step) -> str:
     """Write a word of the command for the shell: what lies in the place of `step` comes from where it is kept."""
-    path = Path(word)
-    for inside in (path, path.parent.resolve() / path.name):
-        for base in (step.path, Path(step.local), step.path.resolve()):
-            if path.is_absolute() and inside.is_relative_to(base):
-                rest = inside.relative_to(base)
+    for path in _ways(Path(word)):
+        for base in (step.path, step.path.resolve()):
+            if path.is_relative_to(base):
+                rest = path.relative_to(base)
                 return '"$kept"' + (shlex.quote(f"/{rest}") if rest.parts else "")
     return shlex.quote(word)
+
+
+def _ways(path: Path) -> Iterator[Path]:
+    """Follow an absolute path from link to link, as the last is not all that counts.
+
+    A program outside may be a link into the place, and a Python in the place a link to one outside.
+    """
+    for _ in range(_MOST_LINKS if path.is_absolute() else 0):
+        path = path.parent.resolve() / path.name
+        yield path
+        if not path.is_symlink():
+            return
+        path = path.parent / path.readlink()

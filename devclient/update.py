@@ -40,13 +40,14 @@ REBOOT = 76
 """Exit code of an AfterUpdate that wants the device to be rebooted, and then to be run again."""
 
 
-def carry_out(planned: Plan, contents: Iterable[Content], device: Device) -> Done:
+def carry_out(planned: Plan, contents: Iterable[Content], device: Device, *, forced: bool = False) -> Done:
     """Take the device from the old set to the new one, or leave it at the old one.
 
     Args:
         planned: what is to be done.
         contents: verified ones that the plan names and the device may not have yet.
         device: which device.
+        forced: whether hooks that fail are only reported.
 
     Raises:
         DeviceError: it was given up before anything was switched; what was downloaded stays.
@@ -55,9 +56,11 @@ def carry_out(planned: Plan, contents: Iterable[Content], device: Device) -> Don
         SuccessionError: it is committed, and the new otadevice has to finish it.
         OSError: it was given up likewise, or the disk failed later and `recover` has to go on.
     """
+    if planned.kind is not Kind.ROLLBACK:
+        succession.see_that_it_is_over(device)
     if downloads.are_here(planned, device):
         _see_that_nothing_holds(planned, device)  # or each poll would begin in vain
-    update = Update(planned, open_journal(device), device)
+    update = Update(planned, open_journal(device), device, forced=forced)
     update.offer(contents)
     try:
         update.download()
@@ -113,8 +116,8 @@ def open_journal(device: Device) -> Journal:
 class Update:
     """An update at work; its methods are called in the order in which they stand here."""
 
-    def __init__(self, planned: Plan, written: Journal, device: Device) -> None:
-        self._plan, self._journal, self._device = planned, written, device
+    def __init__(self, planned: Plan, written: Journal, device: Device, *, forced: bool = False) -> None:
+        self._plan, self._journal, self._device, self._forced = planned, written, device, forced
         self._files, self._sets, self._contents = device.files, device.sets, device.contents
         self._scripts = Scripts(planned, device.contents, device.parts)
         self._hooks = Running(written, device.runner)
@@ -190,8 +193,7 @@ class Update:
     def _install(self) -> None:
         for number, step in enumerate(self._plan.steps, 1):
             ending = self._hooks.run(self._scripts.before(step), begun=number)
-            if ending and not ending.ok:
-                self._fail(step, "BeforeUpdate", ending)
+            if ending and self._fails(step, "BeforeUpdate", ending):
                 return
         switch.switch(self._plan, self._sets, self._files)
         self._journal.enter(State.INSTALLED, begun=len(self._plan.steps))
@@ -201,11 +203,10 @@ class Update:
         for number, step in enumerate(self._plan.steps[record.turn :], record.turn):
             rebooted = bool(record.reboot) and number == record.turn
             ending = self._hooks.run(self._scripts.after(step, rebooted=rebooted), turn=number, reboot="")
-            if ending and ending.status == REBOOT and not rebooted:
+            if ending and ending.status == REBOOT and not (rebooted or self._forced):
                 self._journal.note(reboot=self._device.boot, process=None)
                 self._ask_for_reboot()
-            if ending and not ending.ok:
-                self._fail(step, "AfterUpdate", ending)
+            if ending and self._fails(step, "AfterUpdate", ending):
                 return
         self._journal.enter(State.COMMITTED, reboot="")
         if self._device.hands_over and self._plan.touches(self._device.settings.itself):
@@ -256,15 +257,23 @@ class Update:
             if state.fingerprint(current.package(step.package)) != step.entry:
                 raise StateChangedError(file, step.package)
 
-    def _fail(self, step: Step, what: str, ending: Ending) -> None:
+    def _fails(self, step: Step, what: str, ending: Ending) -> bool:
+        """Tell whether a hook was the end of the update; if so, it is being rolled back."""
+        if ending.ok:
+            return False
+        if self._forced:
+            self._hooks.complain(f"{what} of {step.package} {in_words(ending)}")
+            return False
+        self._roll_back(self._blamed(step, what, ending))
+        return True
+
+    def _blamed(self, step: Step, what: str, ending: Ending) -> Cause:
         if what == "BeforeUpdate" and ending.status == NOT_NOW:
-            self._roll_back(journal.cause("postponed", f"BeforeUpdate of {step} says: not now", step.package))
-            return
+            return journal.cause("postponed", f"BeforeUpdate of {step} says: not now", step.package)
         if ending.stopped:
-            self._roll_back(journal.cause("stopped", f"{what} of {step} {in_words(ending)}", step.package))
-            return
+            return journal.cause("stopped", f"{what} of {step} {in_words(ending)}", step.package)
         bad = step.after.content if step.after else ""
-        self._roll_back(journal.cause("hook", f"{what} of {step} {in_words(ending)}", step.package, bad))
+        return journal.cause("hook", f"{what} of {step} {in_words(ending)}", step.package, bad)
 
     def _roll_back(self, cause: Cause) -> None:
         self._journal.enter(State.ROLLING_BACK, cause=cause, reboot="")

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, lock, putback, report
+from devclient import assembly, config, lock, putback, report
 from devclient.commands import options
-from devclient.daemon import notify, visit
+from devclient.daemon import notify
 from devclient.daemon.loop import Daemon
 from devclient.daemon.schedule import Schedule
 from devclient.daemon.service import Service
+from devclient.daemon.visit import Work
 from mirror.files import Files
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_seconds = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 @click.command(epilog=options.example("run"))
@@ -33,21 +37,14 @@ def run(file: Path) -> None:
     what it does by itself: `otadevice install-units`.
     """
     settings = config.load(file)
-    clock = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
     with (
-        lock.hold(settings.work / "daemon.lock", Files()),
-        Service(notify.of(os.environ), clock) as service,
+        lock.hold(settings.work / lock.DAEMON, Files()),
+        Service(notify.of(os.environ), _seconds) as service,
     ):
-        visit.recover(settings, service)
-        Daemon(
-            load=functools.partial(config.load, file),
-            visit=lambda settings, itself: visit.visit(settings, service, itself),
-            service=service,
-            schedule=Schedule(random.SystemRandom().random),
-            clock=clock,
-            now=functools.partial(datetime.now, UTC),
-            least=visit.least_wait(settings, datetime.now(UTC)),
-        ).run()
+        work = Work(service)
+        work.recover(settings)
+        load, now = functools.partial(config.load, file), functools.partial(datetime.now, UTC)
+        Daemon(load, work, service, Schedule(random.SystemRandom().random), _seconds, now).run()
         service.manager.stopping()
 
 
@@ -59,7 +56,12 @@ def put_back(file: Path, attempt: int) -> None:
 
     The service manager runs it, from the otadevice before.
     """
-    with options.locked(config.load(file)) as device:
+    settings = config.load(file)
+    with (
+        lock.hold(settings.work / "lock", Files()),
+        Service(notify.of(os.environ), _seconds) as service,
+        assembly.device(settings, lifeline=service) as (device, _),
+    ):
         done = putback.put_back(attempt, device)
     for result in done:
         click.echo(report.outcome(result))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from devclient import gate, windows
 from devclient.daemon.visit import content
-from devclient.errors import InhibitedError, SettingsError, WindowError
+from devclient.errors import SettingsError
+from devclient.held_errors import InhibitedError, WindowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,39 +43,50 @@ class Service(Protocol):
         """Be told what goes on."""
 
 
+class Work(Protocol):
+    """What a daemon does when it does something."""
+
+    def visit(self, settings: Settings, itself: str | None) -> Visit:
+        """Poll once; `itself` is the content of the package that we are."""
+
+    def arrive(self, settings: Settings) -> bool:
+        """Say that we are up; tell whether that could be said."""
+
+    def least_wait(self, settings: Settings) -> float:
+        """Tell for how many seconds mirrors do not want to be polled yet."""
+
+
 class Daemon:
     """One life of the daemon."""
 
     def __init__(
         self,
         load: Callable[[], Settings],
-        visit: Callable[[Settings, str | None], Visit],
+        work: Work,
         service: Service,
         schedule: Schedule,
         clock: Callable[[], float],
         now: Callable[[], datetime],
-        least: float = 0,
     ) -> None:
         """Prepare a life.
 
         Args:
             load: reads the settings.
-            visit: polls once; is told the content of the package that we are.
+            work: what there is to do.
             service: whoever has started us.
             schedule: decides how long to wait.
             clock: tells seconds, only ever forward.
             now: tells the time of day, in UTC.
-            least: the seconds that mirrors want to have passed yet before the first poll.
         """
-        self._load, self._visit, self._service = load, visit, service
+        self._load, self._work, self._service = load, work, service
         self._schedule, self._clock, self._now = schedule, clock, now
         self._settings = load()
         self._itself = content(self._settings)
         self._said = ""
         self._held = ""
         self._window_from: datetime | None = None
-        self._due, self._not_before = 0.0, self._clock() + least
-        self._busy = False
+        self._due, self._not_before = 0.0, self._clock() + work.least_wait(self._settings)
+        self._busy = self._has_arrived = False
 
     def run(self) -> None:
         """Live; the end is that of a stop or of making way, and both are as they should be."""
@@ -82,7 +94,7 @@ class Daemon:
         self._due = self._clock() + wait
         self._service.is_ready(f"polls in {_span(self._left())}")
         while self._sleep():
-            found = self._visit(self._settings, self._itself)
+            found = self._work.visit(self._settings, self._itself)
             self._say(found)
             if found.leaves or self._service.stopping:
                 return
@@ -91,6 +103,7 @@ class Daemon:
     def _sleep(self) -> bool:
         """Sleep until the next poll is due; tell whether to poll, and not to stop."""
         while not self._service.stopping:
+            self._has_arrived = self._has_arrived or self._work.arrive(self._settings)
             if self._service.reloading:
                 self._reload()
             left = self._left()

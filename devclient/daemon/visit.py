@@ -5,21 +5,25 @@ Errors end here, as the daemon goes on. What they mean for an update was decided
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from devclient import assembly, lock, metrics, poll, report, state, succession
-from devclient.errors import BusyError, InhibitedError, NetworkError, SuccessionError, WindowError
+from devclient import assembly, lock, metrics, poll, report, state, succession, update
+from devclient.errors import BusyError, NetworkError, SuccessionError
+from devclient.held_errors import InhibitedError, WindowError
+from devclient.outcome import Outcome
 from devclient.records import results
+from devclient.states import State
 from devclient.trust import signed
 from mirror.errors import OTAError
 from mirror.files import Files
 from mirror.trust import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
 
     from devclient.config import Settings
     from devclient.device import Device
@@ -73,20 +77,69 @@ class Mirrors(Protocol):
         """Tell where each remote stands."""
 
 
-def visit(settings: Settings, lifeline: Lifeline, itself: str | None) -> Visit:
-    """Poll once, unless another otadevice is at work; `itself` is the content of the package that we are."""
-    try:
+class Work:
+    """What the daemon does when it does something, with a lifeline to whoever has started it."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline = lifeline
+
+    def recover(self, settings: Settings) -> None:
+        """Bring to its end what was cut off; what cannot be finished is told and left, as polling comes back to it.
+
+        Raises:
+            Exception: it cannot be finished, and the otadevice before may be able to.
+        """
+        try:
+            with self._device(settings) as (device, _):
+                done = poll.recover(device)
+        except Exception as error:
+            if isinstance(error, OTAError) and error.exit_code == 75:
+                _log.info("%s", error)
+            elif (settings.work / succession.SCRIPT).exists():
+                raise
+            else:
+                _log.error("%s", error, exc_info=not isinstance(error, OTAError | OSError))
+        else:
+            _tell_recovered(done, settings.itself)
+
+    def arrive(self, settings: Settings) -> bool:
+        """Say that the otadevice which is in place is up; tell whether that could be said."""
+        try:
+            with self._device(settings) as (device, _):
+                return _arrive(device)
+        except (OTAError, OSError) as error:
+            _log.debug("%s", error)
+            return False
+
+    def visit(self, settings: Settings, itself: str | None) -> Visit:
+        """Poll once, unless another otadevice is at work; `itself` is the content of the package that we are."""
+        metrics.prepare(settings)
+        try:
+            with self._device(settings, by_itself=True) as (device, mirrors):
+                return of(device, mirrors, itself)
+        except BusyError as error:
+            return Visit(str(error), error.exit_code, busy=True)
+        except (OTAError, OSError) as error:
+            return _failure(error)
+        except Exception as error:  # noqa: BLE001 - ours or a disk's fault: the next poll, or release, may do better
+            return Visit(f"an unexpected {type(error).__name__}: {error}", 1, failed=True, bug=error)
+
+    def least_wait(self, settings: Settings) -> float:
+        """Tell for how many seconds mirrors do not want to be polled yet, by what they have signed and we remember."""
+        wanted = max((standing.poll_seconds for standing in signed.standings(settings).values() if standing), default=0)
+        polls = [moment(result.at) for result in results.load(settings.work).values() if result.at]
+        now = datetime.now(UTC)
+        since = (now - max(polls, default=now)).total_seconds()
+        # a clock that was set back tells nothing
+        return wanted - since if polls and 0 <= since < wanted else 0
+
+    @contextlib.contextmanager
+    def _device(self, settings: Settings, *, by_itself: bool = False) -> Iterator[tuple[Device, signed.Mirrors]]:
         with (
             lock.hold(settings.work / "lock", Files()),
-            assembly.device(settings, lifeline=lifeline, by_itself=True) as (device, mirrors),
+            assembly.device(settings, lifeline=self._lifeline, by_itself=by_itself) as (device, mirrors),
         ):
-            return of(device, mirrors, itself)
-    except BusyError as error:
-        return Visit(str(error), error.exit_code, busy=True)
-    except (OTAError, OSError) as error:
-        return _failure(error)
-    except Exception as error:  # noqa: BLE001 - a fault of ours or of a disk's: the next poll, or release, may do better
-        return Visit(f"an unexpected {type(error).__name__}: {error}", 1, failed=True, bug=error)
+            yield device, mirrors
 
 
 def of(device: Device, mirrors: Mirrors, itself: str | None) -> Visit:
@@ -94,6 +147,7 @@ def of(device: Device, mirrors: Mirrors, itself: str | None) -> Visit:
     current = content(device.settings)
     if None not in (current, itself) and current != itself:
         return Visit(_REPLACED, leaves=True)
+    _arrive(device)
     try:
         done = poll.run(device)
     except (OTAError, OSError) as error:
@@ -101,35 +155,7 @@ def of(device: Device, mirrors: Mirrors, itself: str | None) -> Visit:
         metrics.write(device, mirrors.standings(), [], mirrors.received, exit_code=found.exit_code)
         return found
     metrics.write(device, mirrors.standings(), done, mirrors.received)
-    found = _judge(done, mirrors.least_wait)
-    if not found.leaves:
-        succession.arrived(device)  # whoever polls is the one that is in place
-    return found
-
-
-def recover(settings: Settings, lifeline: Lifeline) -> None:
-    """Bring to its end what was cut off; what cannot be finished is told and left, as polling comes back to it.
-
-    Raises:
-        Exception: it cannot be finished, and the otadevice before may be able to.
-    """
-    try:
-        with (
-            lock.hold(settings.work / "lock", Files()),
-            assembly.device(settings, lifeline=lifeline) as (device, _),
-        ):
-            done = poll.recover(device)
-            succession.arrived(device)
-    except Exception as error:
-        if isinstance(error, OTAError) and error.exit_code == 75:
-            _log.info("%s", error)
-        elif (settings.work / succession.SCRIPT).exists():
-            raise
-        else:
-            _log.error("%s", error, exc_info=not isinstance(error, OTAError | OSError))
-    else:
-        if done:
-            _log.warning("%s", _lines(list(done.values())))
+    return _judge(done, mirrors.least_wait)
 
 
 def content(settings: Settings) -> str | None:
@@ -141,16 +167,22 @@ def content(settings: Settings) -> str | None:
     return package.content if package else ""
 
 
-def least_wait(settings: Settings, now: datetime) -> float:
-    """Tell for how many seconds mirrors do not want to be polled yet, by what they have signed and we remember."""
-    wanted = max((standing.poll_seconds for standing in signed.standings(settings).values() if standing), default=0)
-    polls = [moment(result.at) for result in results.load(settings.work).values() if result.at]
-    since = (now - max(polls, default=now)).total_seconds()
-    # a clock that was set back tells nothing
-    return wanted - since if polls and 0 <= since < wanted else 0
-
-
 _REPLACED = "otadevice itself was replaced: the new one has to be started"
+
+
+def _arrive(device: Device) -> bool:
+    """Have the one before not be put back any more; until nothing is to be finished, that may have to be."""
+    if update.open_journal(device).record.state is not State.IDLE:
+        return False
+    succession.arrived(device)
+    return True
+
+
+def _tell_recovered(done: Mapping[str, Result], itself: str) -> None:
+    if done:
+        _log.warning("%s", _lines(list(done.values())))
+    if itself in done and done[itself].outcome == Outcome.ROLLED_BACK:
+        raise SuccessionError(itself)  # what is in place now is not what runs
 
 
 def _failure(error: OTAError | OSError, least: float = 0) -> Visit:

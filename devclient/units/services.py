@@ -147,7 +147,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-NotifyAccess=main
+# put-back asks for the time that hooks take, too
+NotifyAccess=exec
 ExecStart={otadevice} run
 # the shell's own kill: a small system has no other
 ExecReload=:/bin/sh -c 'kill -HUP "$MAINPID"'

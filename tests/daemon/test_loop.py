@@ -47,6 +47,7 @@ class Script:
     itself: str = ""
     least: float = 0
     seconds: float = 0
+    arrivals: int = 0
     stopping: bool = False
     reloading: bool = False
     polls: list[float] = field(default_factory=list)
@@ -59,12 +60,11 @@ class Script:
         self.state(version="1", content="1" * 64)
         loop.Daemon(
             load=self._load,
-            visit=self._visit,
+            work=self,
             service=self,
             schedule=Schedule(lambda: 0.5),
             clock=lambda: self.seconds,
             now=lambda: MORNING + timedelta(seconds=self.seconds),
-            least=self.least,
         ).run()
         return self
 
@@ -105,7 +105,17 @@ class Script:
             raise found
         return found
 
-    def _visit(self, _settings: Settings, _itself: str | None) -> Visit:
+    def arrive(self, _settings: Settings) -> bool:
+        """Be up, from the second try on."""
+        self.arrivals += 1
+        return self.arrivals > 1
+
+    def least_wait(self, _settings: Settings) -> float:
+        """Tell how long the mirror wants to be left alone."""
+        return self.least
+
+    def visit(self, _settings: Settings, _itself: str | None) -> Visit:
+        """Poll."""
         self.polls.append(self.seconds)
         return self.visits.pop(0) if len(self.visits) > 1 else self.visits[0]
 
@@ -117,6 +127,7 @@ def test_it_polls_by_the_interval_and_says_when_next(tmp_path: Path) -> None:
     assert life.polls == [0, HOUR, 2 * HOUR]
     assert life.statuses[0] == "ready: polls in 0 s"
     assert life.statuses[1:] == ["nothing newer; polls again in 60 min"] * 3
+    assert life.arrivals == 2
 
 
 def test_what_mirrors_wanted_before_a_restart_holds_after_it(tmp_path: Path) -> None:

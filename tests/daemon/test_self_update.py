@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
 import sys
 import zipapp
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,14 +66,14 @@ class Itself:
     @property
     def version(self) -> str:
         """What the state file says."""
-        (entry,) = self._rig.state()["package"]
+        entry = next(entry for entry in self._rig.state()["package"] if entry["package"] == "otadevice")
         return str(entry["version"])
 
-    def publish(self, version: str, defect: str = "") -> None:
-        """Publish a release of it."""
+    def publish(self, version: str, defect: str = "", **content: str) -> None:
+        """Publish a release of it, with hooks if they are given."""
         start = _START.format(python=sys.executable, lives=str(self.lives), version=version, defect=defect)
         data = self._packed(start) if self._folder else self._zipped(start)
-        self._releases.append(Release(version, data))
+        self._releases.append(Release(version, data, content))
         trees.write(self._tree, *self._releases, package="otadevice")
 
     def install(self) -> None:
@@ -81,6 +83,11 @@ class Itself:
         assert self._rig.run("update").exit_code == 0
         text = self._rig.config.read_text()
         self._rig.config.write_text(f'self = "otadevice"\n{text}')
+
+    def update(self) -> subprocess.CompletedProcess[str]:
+        """Have it update by hand."""
+        command = [str(self.program), "--config", str(self._rig.config), "update"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     def _packed(self, start: str) -> bytes:
         lib = [archives.Entry(f"lib/{path.relative_to(_BASE)}", path.read_bytes()) for path in _sources()]
@@ -119,8 +126,15 @@ def itself(rig: Rig, tree: Path, request: pytest.FixtureRequest) -> Itself:
 @pytest.fixture
 def manager(rig: Rig, itself: Itself, tmp_path: Path) -> Iterator[Manager]:
     """Who runs the daemon of that release, by the units that it has written."""
+    with running(rig, itself, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def running(rig: Rig, itself: Itself, folder: Path) -> Iterator[Manager]:
+    """Run the daemon of the release that is installed."""
     unit = daemons.unit(rig, [str(itself.program)])
-    with Manager(unit, tmp_path, {"TimeoutStartSec": 30, "WatchdogSec": 10}) as made:
+    with Manager(unit, folder, {"TimeoutStartSec": 30, "WatchdogSec": 10}) as made:
         made.start()
         polled(made)
         yield made
@@ -169,6 +183,45 @@ def test_one_that_cannot_start_is_put_back(rig: Rig, itself: Itself, manager: Ma
     assert itself.version == "3.0"
 
 
+@pytest.mark.parametrize("hook", ["before_update", "after_update"])
+@pytest.mark.parametrize("code", [1, 75, 76])
+def test_no_hook_keeps_the_one_before_from_coming_back(
+    rig: Rig, tree: Path, tmp_path: Path, hook: str, code: int
+) -> None:
+    """Without otadevice nothing on this device would ever be mended: what fails is reported, and that is all."""
+    itself = Itself(rig, tree, folder=False)
+    itself.publish("1.0", **{hook: f"test ! -e {rig.folder}/moody || exit {code}"})
+    itself.install()
+    with running(rig, itself, tmp_path) as manager:
+        (rig.folder / "moody").touch()
+        itself.publish("2.0", CANNOT_START)
+
+        manager.reload()
+        manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+        polled(manager)
+
+    assert itself.version == "1.0"
+    assert journal(rig) is State.IDLE
+    assert f"failed with exit code {code}" in manager.log
+
+
+def test_what_comes_after_otadevice_is_for_the_new_one(rig: Rig, tree: Path, itself: Itself, manager: Manager) -> None:
+    """By hand, too: another update would leave nothing to put back."""
+    trees.write(tree, Release("1.0", b"one"))
+    app = rig.add()
+    itself.publish("2.0", CANNOT_START)
+
+    first, second = itself.update(), rig.run("update")
+
+    assert first.returncode == 0
+    assert not app.exists()
+    assert second.exit_code == 75
+    assert "a new otadevice was installed and has yet to come up" in second.stderr
+    manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+    manager.until(app.exists)
+    assert journal(rig) is State.IDLE
+
+
 @pytest.mark.long
 def test_one_that_is_never_ready_is_put_back(itself: Itself, manager: Manager) -> None:
     """After the time that the unit gives it."""
@@ -185,7 +238,7 @@ def test_one_that_is_never_ready_is_put_back(itself: Itself, manager: Manager) -
 def test_one_that_is_installed_by_hand_takes_over_too(rig: Rig, itself: Itself, manager: Manager) -> None:
     """The daemon sees that it was replaced, and makes way."""
     itself.publish("2.0")
-    assert rig.run("update").exit_code == 0
+    assert itself.update().returncode == 0
 
     manager.until(lambda: manager.messages.count("READY=1") == 2)
     polled(manager)

@@ -117,7 +117,7 @@ class Life:
         """Live through the week."""
         loop.Daemon(
             load=lambda: self._device().settings,
-            visit=self._visit,
+            work=self,
             service=self,
             schedule=Schedule(random.Random(self.seed).random),
             clock=self.seconds,
@@ -137,6 +137,14 @@ class Life:
 
     tell = is_ready
 
+    def arrive(self, _settings: Settings) -> bool:
+        """Be up."""
+        return True
+
+    def least_wait(self, _settings: Settings) -> float:
+        """Have nobody want to be left alone."""
+        return 0
+
     def is_away(self) -> bool:
         """Tell whether the mirror is away now."""
         return any(begins <= self.now < ends for begins, ends in self.outages)
@@ -152,7 +160,8 @@ class Life:
             self.out = out
             trees.write(self.folder / "mirror", *(Release(version, version.encode()) for version in out))
 
-    def _visit(self, _settings: Settings, itself: str | None) -> Visit:
+    def visit(self, _settings: Settings, itself: str | None) -> Visit:
+        """Poll, as the real one does."""
         self.polls.append(self.now)
         device, before = self._device(), self._version()
         found = visit.of(device, Mirrors(), itself)

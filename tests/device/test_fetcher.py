@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient.config import Network
-from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError, StoppedError
+from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
+from devclient.held_errors import StoppedError
 from devclient.trust_errors import EndlessDataError
 from devclient.web.fetcher import MAX_REDIRECTS, Fetcher
 from mirror.errors import DeviceError

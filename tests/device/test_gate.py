@@ -10,7 +10,7 @@ import pytest
 
 from devclient import draft, gate, poll, update
 from devclient.config import Daemon
-from devclient.errors import InhibitedError, StoppedError
+from devclient.held_errors import InhibitedError, StoppedError
 from devclient.lifeline import Lifeline
 from devclient.states import State
 from devclient.windows import Window
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from devclient.check import Offer
     from devclient.device import Device, Mirror
-    from devclient.errors import HeldError
+    from devclient.held_errors import HeldError
 
 NIGHT = Daemon(windows=(Window(time(2), time(4), frozenset(range(7)), None),))
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)

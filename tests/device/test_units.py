@@ -83,7 +83,7 @@ def test_the_daemon_runs_with_absolute_paths() -> None:
 
     assert daemon["ExecStart"] == [":/opt/otadevice/bin/otadevice --config /etc/otadevice/otadevice.toml run"]
     assert daemon["ExecReload"] == [""":/bin/sh -c 'kill -HUP "$MAINPID"'"""]
-    assert (daemon["Type"], daemon["NotifyAccess"], daemon["WatchdogSec"]) == (["notify"], ["main"], ["600"])
+    assert (daemon["Type"], daemon["NotifyAccess"], daemon["WatchdogSec"]) == (["notify"], ["exec"], ["600"])
 
 
 def test_the_daemon_is_tried_for_ever() -> None:

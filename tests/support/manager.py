@@ -104,7 +104,7 @@ class Manager:
         """Manage until something holds."""
         end = time.monotonic() + self.patience
         while not done():
-            assert time.monotonic() < end, f"in vain; {self.results}, {self.messages[-5:]}\n{self.log}"
+            assert time.monotonic() < end, f"in vain; {self.results[-5:]}, {self.messages[-5:]}\n{self.log[-3000:]}"
             self._listen()
             self._supervise()
 
