@@ -62,9 +62,11 @@ class BusyError(DeviceError):
     code = "busy"
     exit_code = 75
 
-    def __init__(self, lock: Path, holder: int | None) -> None:
+    def __init__(self, lock: Path, holder: int | None, *, lasting: bool = False) -> None:
+        """Tell who holds the `lock`, and whether for good, as the daemon does."""
         who = f"process {holder}" if holder else "another process"
-        super().__init__(f"{who} is at work on this device and holds {lock}; try again when it is done")
+        advice = "one daemon is enough" if lasting else "try again when it is done"
+        super().__init__(f"{who} is at work on this device and holds {lock}; {advice}")
         self.holder = holder
 
 

@@ -56,7 +56,7 @@ def _acquire(descriptor: int, file: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise BusyError(file, _holder(descriptor)) from None
+        raise BusyError(file, _holder(descriptor), lasting=file.name == DAEMON) from None
 
 
 def _holder(descriptor: int) -> int | None:

@@ -93,6 +93,7 @@ class Daemon:
         wait = self._schedule.first(self._settings.daemon)
         self._due = self._clock() + wait
         self._service.is_ready(f"polls in {_span(self._left())}")
+        _log.info("otadevice is up, and polls in %s", _span(self._left()))
         while self._sleep():
             found = self._work.visit(self._settings, self._itself)
             self._say(found)

@@ -55,6 +55,7 @@ def test_a_second_one_names_the_first(rig: Rig, manager: Manager) -> None:
 
     assert done.returncode == 75
     assert f"process {manager.pid} is at work on this device" in done.stderr
+    assert done.stderr.endswith("daemon.lock; one daemon is enough\n")
 
 
 def test_other_commands_work_beside_it(rig: Rig, tree: Path, manager: Manager) -> None:
