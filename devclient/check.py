@@ -192,7 +192,7 @@ def _wished(wish: Wish, package: Package, listed: Listed, choices: Choices) -> I
         return
     is_lower = bool(package.version) and sort_key(entry.version) < sort_key(package.version)
     if is_lower and not wish.allow_downgrade:
-        yield entry, f"is below {package.version}, which is installed, and going back was not allowed"
+        yield entry, f"is below {package.version}, which is installed; `--allow-downgrade` lets this device go back"
     else:
         yield entry, choices.refusal(package.name, entry)
 

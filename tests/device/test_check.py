@@ -323,7 +323,10 @@ def test_the_operator_chooses(wish: Wish, want: str) -> None:
 @pytest.mark.parametrize(
     ("wish", "why"),
     [
-        (Wish("1"), "1 cannot be taken: it is below 2, which is installed, and going back was not allowed"),
+        (
+            Wish("1"),
+            "1 cannot be taken: it is below 2, which is installed; `--allow-downgrade` lets this device go back",
+        ),
         (Wish("1.5", allow_downgrade=True), "1.5 cannot be taken: it was taken back: breaks doors; take 1 instead"),
         (Wish("3"), "3 cannot be taken: it is outside the pin <3"),
         (Wish("2.5"), "2.5 cannot be taken: it needs lib >=2, which this mirror does not have on stable"),
