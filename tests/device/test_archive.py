@@ -103,6 +103,22 @@ def test_the_measure_is_what_the_disk_gives(tmp_path: Path) -> None:
     assert size.on_disk == sum(-(-size // 4096) for size in files.values()) * 4096 + len(others) * 4096
 
 
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_whoever_waits_is_told_at_each_block_that_is_measured(tmp_path: Path, compression: str) -> None:
+    """What is small when it is packed may take long: each decompressed block counts, and it can be left there."""
+    packed = put(tmp_path, COMPRESSIONS[compression](archives.pack([Entry("zeros", bytes(40_000_000))])))
+    blocks = 0
+
+    def go_on() -> None:
+        nonlocal blocks
+        blocks += 1
+        if blocks == 10:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        archive.measure(packed, WHAT, Limits(1 << 40, 1000), go_on)
+
+
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     """The archive says who may do what, not who unpacks."""
     file = put(tmp_path, member("a/b", b"b", mode=0o666) + member("c", kind=FOLDER, mode=0o777) + END)

@@ -308,7 +308,7 @@ def test_results_that_cannot_be_read_are_none(rig: Rig, tree: Path) -> None:
     rig.add()
     rig.run("update")
     kept = rig.folder / config.WORK / "results.json"
-    for text in ("", "[]", '{"last": [{}], "rolled_back": []}', '{"last": 1}', "\0"):
+    for text in ("", "[]", '{"last": [{}], "rolled_back": []}', '{"last": 1}', "\0", "[" * 100_000):
         kept.write_text(text)
 
         assert story(rig) == ["app: no update yet"]

@@ -90,6 +90,19 @@ class Blocks:
             yield block
 
 
+def test_what_is_here_is_told_while_it_is_read(downloads: Downloads, server: Server) -> None:
+    """A large part, or a whole blob, takes long to hash: whoever waits for signs of life gets them."""
+    half = len(DATA) // 2
+    downloads.left(DATA[:half])
+    downloads.go()
+    assert half in downloads.told[: downloads.told.index(half) + 1]
+    assert downloads.told[0] > 0, "nothing was told while the part was read"
+
+    downloads.told.clear()
+    downloads.go()
+    assert downloads.told, "nothing was told while the blob was read"
+
+
 def ranges(server: Server) -> list[str]:
     """List which parts were asked for."""
     return [request.range for request in server.asked("/otafiles/")]

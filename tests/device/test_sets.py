@@ -147,6 +147,10 @@ def test_an_attempt_has_a_number_that_nothing_has(tmp_path: Path) -> None:
     (tmp_path / "sets" / "12").mkdir()
     assert _sets(tmp_path).last_attempt == 12
 
+    (tmp_path / "folders" / "99.bak").mkdir()
+    (tmp_path / "sets" / "1\N{SUPERSCRIPT TWO}").mkdir()
+    assert _sets(tmp_path).last_attempt == 12, "that of somebody else's counts"
+
 
 def _switch_there_and_back(sets: Sets) -> None:
     sets.switch()
