@@ -141,7 +141,7 @@ class Daemon:
 
     def _plan(self, found: Visit) -> None:
         """Decide when to poll next."""
-        settings, held_before = self._settings.daemon, self._held
+        settings = self._settings.daemon
         if found.busy:
             wait = self._schedule.soon(settings)
         elif found.failed:
@@ -149,10 +149,15 @@ class Daemon:
         else:
             wait = self._schedule.after_success(settings, found.least)
         self._busy = found.busy
-        self._held = held_before if found.busy or found.failed else found.held
+        self._held = self._still_held() if found.busy or found.failed else found.held
         self._window_from = self._next_window() if self._held == WindowError.code else None
         self._due, self._not_before = self._clock() + wait, self._clock() + found.least
         self._service.tell(f"{found.text}; polls again in {_span(self._left())}")
+
+    def _still_held(self) -> str:
+        """Tell what is held after a poll that found nothing out: what was possible already is tried when it is due."""
+        is_free = self._held == InhibitedError.code and not gate.inhibited(self._settings.daemon)
+        return "" if is_free else self._held
 
     def _share_of_window(self) -> float:
         """Tell how long to wait in an open window for which something has waited: so that a failure is not the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -144,6 +145,20 @@ def test_what_became_possible_here_is_no_reason_to_ask_sooner(tmp_path: Path) ->
     life.events = {600: life.reload}
 
     assert life.live().polls == [0, 2 * HOUR]
+
+
+@pytest.mark.parametrize("then", [AWAY, Visit("busy", 75, busy=True)], ids=["away", "busy"])
+def test_what_became_possible_and_failed_is_not_tried_without_a_pause(tmp_path: Path, then: Visit) -> None:
+    """The file goes while the mirror is away, or another otadevice at work: that is asked once, and then as usual."""
+    settings = DaemonSettings(jitter=0, inhibit=tmp_path / "inhibit")
+    settings.inhibit.touch()
+    life = Script(tmp_path, [Visit("inhibited", 75, held="inhibited"), then], until=1800, daemon=settings)
+    life.events = {600: settings.inhibit.unlink}
+
+    _, at, *others = life.live().polls
+
+    assert 600 <= at < 800
+    assert all(later - earlier >= 60 for earlier, later in itertools.pairwise([at, *others]))
 
 
 def test_a_failure_in_a_window_is_not_its_end(tmp_path: Path) -> None:
