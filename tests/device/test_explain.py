@@ -12,10 +12,11 @@ import pytest
 from devclient import check, config, poll
 from devclient.commands import options
 from devclient.explain import explain
+from devclient.windows import DAYS
 from mirror import layout
 from mirror.files import Files
 from mirror.trust import time
-from tests.support import devices, trees
+from tests.support import daemons, devices, trees
 from tests.support.rigs import TIME, answer, cut_off, entry, release_both, spare, want
 from tests.support.trees import Release
 
@@ -366,6 +367,25 @@ def test_a_journal_that_cannot_be_read_is_in_the_way(rig: Rig, tree: Path) -> No
     (obstacle,) = told(rig)["obstacles"]
 
     assert str(journal) in obstacle
+
+
+def test_the_inhibit_file_and_windows_are_told(rig: Rig, tree: Path) -> None:
+    """The one holds everybody, the other the daemon; both may."""
+    trees.write(tree, Release("1.0"))
+    rig.add()
+    day = datetime.now(UTC) + timedelta(days=3)
+    name = next(name for name, number in DAYS.items() if number == day.weekday())
+    daemons.settle(rig, f'[[daemon.windows]]\ndays = ["{name}"]\nfrom = "02:00"\nto = "04:00"\nzone = "UTC"\n')
+    (rig.folder / "inhibit").touch()
+
+    found = answer(rig, "explain", "app")["packages"][0]
+
+    opens = f"{day:%Y-%m-%d}T02:00:00Z"
+    assert found["offered"] == "1.0"
+    assert found["obstacles"] == [
+        f"`otadevice run` waits: outside of maintenance windows, of which the next one opens at {opens}",
+        f"nothing is installed as long as {rig.folder}/inhibit is there",
+    ]
 
 
 def test_obstacles_from_outside_come_first(tmp_path: Path, tree: Path) -> None:
