@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time as system_time
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -131,6 +133,17 @@ def test_without_a_zone_it_is_the_devices_own(home: None) -> None:
         2026, 11, 28, 3, tzinfo=UTC
     )
     assert windows.next_opening([window], datetime(2026, 7, 27, 12, tzinfo=UTC)) == datetime(2026, 7, 28, 2, tzinfo=UTC)
+
+
+def test_zones_are_known_where_the_system_knows_none() -> None:
+    """Small systems leave them out; the device's own packages bring them."""
+    code = "from zoneinfo import ZoneInfo; print(ZoneInfo('Europe/Berlin'))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONTZPATH": ""}, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "Europe/Berlin\n"
 
 
 @given(window=_windows, now=_moments)
