@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from devclient.check import Offer
-    from devclient.config import Settings
     from devclient.held_errors import HeldError
+    from devclient.settings.config import Settings
     from devclient.trust.copies import Copy
 
 _log = logging.getLogger(__name__)

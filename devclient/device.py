@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devclient.check import Offer
-    from devclient.config import Settings
     from devclient.held_errors import HeldError
     from devclient.hooks import Ending, Hook, Process
+    from devclient.settings.config import Settings
     from mirror.files import Files
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from devclient.check import Finding, Offer
-    from devclient.config import Settings
     from devclient.install.sets import Sets
     from devclient.records.contents import Contents
+    from devclient.settings.config import Settings
     from devclient.state import Package, State
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devclient import windows
 from devclient.held_errors import InhibitedError, WindowError
+from devclient.settings import windows
 from mirror.trust import time
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from devclient.config import Daemon
     from devclient.held_errors import HeldError
+    from devclient.settings.config import Daemon
 
 
 def inhibited(settings: Daemon) -> HeldError | None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from devclient import config, poll, sample, state
+from devclient import poll, state
 from devclient.check import check
 from devclient.errors import PlaceError, ProvisionError
 from devclient.install import place
+from devclient.settings import config, sample
 from devclient.state import Package
 from devclient.trust import pinned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devclient.config import Settings
     from devclient.device import Device
+    from devclient.settings.config import Settings
     from mirror.files import Files
 
 

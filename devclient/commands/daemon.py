@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import assembly, config, lock, putback, report
+from devclient import assembly, lock, putback
 from devclient.commands import options
 from devclient.daemon import notify
 from devclient.daemon.loop import Daemon
 from devclient.daemon.schedule import Schedule
 from devclient.daemon.service import Service
 from devclient.daemon.visit import Work
+from devclient.settings import config
+from devclient.telling import report
 from mirror.files import Files
 
 if TYPE_CHECKING:

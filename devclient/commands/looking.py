@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, facts, gate, poll, report, state
-from devclient import explain as explaining
+from devclient import gate, poll, state
 from devclient.commands import options
 from devclient.records import results
+from devclient.settings import config
+from devclient.telling import explain as explaining
+from devclient.telling import facts, report
 from devclient.trust import signed
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devclient.check import Wish
-    from devclient.config import Settings
+    from devclient.settings.config import Settings
     from devclient.trust.copies import Copy
 
 

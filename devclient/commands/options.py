@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from devclient import assembly, lock, report, state
+from devclient import assembly, lock, state
 from devclient.progress import Bars, nothing
+from devclient.telling import report
 from mirror import rules
 from mirror.errors import OTAError
 from mirror.files import Files
@@ -21,9 +22,9 @@ from mirror.files import Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from devclient.config import Settings
     from devclient.device import Device
     from devclient.records.results import Result
+    from devclient.settings.config import Settings
     from devclient.trust.copies import Copy
     from devclient.trust.signed import Mirrors
     from mirror.rules import Rule

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from devclient import adopt as adopting
-from devclient import config, poll, provision, state, values
+from devclient import poll, provision, state
 from devclient.commands import options
 from devclient.errors import ProvisionError
+from devclient.settings import config, values
 from devclient.solve.ranges import Range
 from devclient.units import services, write
 from mirror import rules

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import config, draft, lock, metrics, poll, report, state
+from devclient import draft, lock, poll, state
 from devclient.check import Wish
 from devclient.commands import looking, options
 from devclient.errors import UndoError
+from devclient.settings import config
+from devclient.telling import metrics, report
 from devclient.trust import copies
 from mirror import rules
 from mirror.errors import OTAError
@@ -18,8 +20,8 @@ from mirror.files import Files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devclient.config import Settings
     from devclient.records.results import Result
+    from devclient.settings.config import Settings
     from devclient.trust.copies import Copy
 
 

@@ -11,18 +11,19 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from devclient import gate, windows
+from devclient import gate
 from devclient.daemon.visit import content
 from devclient.errors import SettingsError
 from devclient.held_errors import InhibitedError, WindowError
+from devclient.settings import windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from devclient.config import Settings
     from devclient.daemon.schedule import Schedule
     from devclient.daemon.visit import Visit
+    from devclient.settings.config import Settings
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from devclient.config import Daemon
+    from devclient.settings.config import Daemon
 
 _SPREAD_AT_START = 60.0
 _FIRST_RETRY = 60.0

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from devclient import assembly, lock, metrics, poll, report, state, succession, update
+from devclient import assembly, lock, poll, state, succession, update
 from devclient.errors import BusyError, NetworkError, SuccessionError
 from devclient.held_errors import InhibitedError, WindowError
 from devclient.outcome import Outcome
 from devclient.records import results
 from devclient.states import State
+from devclient.telling import metrics, report
 from devclient.trust import signed
 from mirror.errors import OTAError
 from mirror.files import Files
@@ -25,10 +26,10 @@ from mirror.trust import moment
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from devclient.config import Settings
     from devclient.device import Device
     from devclient.lifeline import Lifeline
     from devclient.records.results import Result
+    from devclient.settings.config import Settings
     from devclient.trust.standing import Standing
 
 _log = logging.getLogger(__name__)

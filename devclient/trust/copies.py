@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from devclient import values
 from devclient.copy_errors import NotACopyError
 from devclient.errors import SettingsError
+from devclient.settings import values
 from devclient.trust.origin import Origin
 from devclient.trust_errors import is_copy
 from devclient.web.folder import Folder
@@ -21,7 +21,7 @@ from devclient.web.folder import Folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from devclient.config import Settings
+    from devclient.settings.config import Settings
     from devclient.state import Package
     from devclient.trust.origin import Source
 

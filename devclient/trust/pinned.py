@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root
 
-from devclient.config import ROOT_ADVICE
+from devclient.settings.config import ROOT_ADVICE
 from mirror import trust
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from devclient.config import Remote, Settings
+    from devclient.settings.config import Remote, Settings
     from devclient.trust.copies import Copy
     from devclient.trust.judge import Target
     from devclient.trust.standing import Standing

@@ -18,7 +18,7 @@ from devclient.units import quoting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from devclient.config import Settings
+    from devclient.settings.config import Settings
 
 RECOVER = "otadevice-recover.service"
 DAEMON = "otadevice.service"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from urllib3.connectionpool import HTTPConnectionPool
 
-    from devclient.config import Network
+    from devclient.settings.config import Network
 
 MAX_REDIRECTS = 5
 BLOCK = 64 * 1024

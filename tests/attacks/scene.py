@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from securesystemslib.formats import encode_canonical
 
-from devclient import config, hooks, poll
+from devclient import hooks, poll
 from devclient.device import Device
 from devclient.install import room
 from devclient.progress import nothing
 from devclient.records import results
+from devclient.settings import config
 from devclient.trust.signed import Mirrors
 from devclient.web.fetcher import Fetcher
 from mirror import layout, trust

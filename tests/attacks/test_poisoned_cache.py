@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient.config import WORK
 from devclient.errors import NetworkError
+from devclient.settings.config import WORK
 from devclient.trust_errors import DamagedMetadataError, IncompleteMirrorError, SignatureError, UnsignedMirrorError
 from mirror import layout, trust
 from tests.attacks.scene import BIN, BRANCH, CLAIMED, PACKAGE, ROLES, edited, forged

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient.config import Network
 from devclient.errors import NetworkError
+from devclient.settings.config import Network
 from devclient.web.fetcher import Fetcher
 from mirror import layout, trust
 from tests.attacks.scene import BRANCH, PACKAGE, ROLES

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from devclient import config
+from devclient.settings import config
 from devclient.units import services
 from tests.bench import updating
 from tests.support import nginx

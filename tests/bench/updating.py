@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from builder import build
 from builder.submission import Release
-from devclient import config, sample
+from devclient.settings import config, sample
 from mirror import blobs, content, layout
 from mirror.files import Files
 from tests.bench import sites

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient.config import Daemon as DaemonSettings
-from devclient.config import Remote, Settings
 from devclient.daemon import loop
 from devclient.daemon.schedule import Schedule
 from devclient.daemon.visit import Visit
 from devclient.errors import SettingsError
-from devclient.windows import DAYS, Window
+from devclient.settings.config import Daemon as DaemonSettings
+from devclient.settings.config import Remote, Settings
+from devclient.settings.windows import DAYS, Window
 from tests.support import devices
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devclient.config import Daemon
 from devclient.daemon.schedule import Schedule
+from devclient.settings.config import Daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

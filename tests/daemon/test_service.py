@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient.windows import DAYS
+from devclient.settings.windows import DAYS
 from mirror.trust import POLL
 from tests.support import daemons, trees
 from tests.support.daemons import held_hook, polled, settle

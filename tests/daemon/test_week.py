@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from devclient import gate, state, windows
-from devclient.config import Daemon as DaemonSettings
+from devclient import gate, state
 from devclient.daemon import loop, visit
 from devclient.daemon.schedule import Schedule
 from devclient.errors import NetworkError
-from devclient.windows import DAYS, Window
+from devclient.settings import windows
+from devclient.settings.config import Daemon as DaemonSettings
+from devclient.settings.windows import DAYS, Window
 from mirror.files import Files
 from tests.support import devices, trees
 from tests.support.trees import Release
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from devclient.config import Settings
     from devclient.daemon.visit import Visit
     from devclient.device import Device
+    from devclient.settings.config import Settings
     from devclient.trust.standing import Standing
     from devclient.web.fetcher import Body
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import cli, config, lock
+from devclient import cli, lock
+from devclient.settings import config
 from mirror.files import Files
 from tests.support import trees
 from tests.support.rigs import release_both

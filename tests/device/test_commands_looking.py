@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import config, poll
+from devclient import poll
 from devclient.commands import options
+from devclient.settings import config
 from tests.support import trees
 from tests.support.rigs import TIME, answer, cut_off, notes, release_both, want
 from tests.support.trees import Release

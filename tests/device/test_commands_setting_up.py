@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import config
+from devclient.settings import config
 from tests.support import archives, trees
 from tests.support.archives import Entry
 from tests.support.devices import Rig

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import config, poll
+from devclient import poll
 from devclient.commands import options
+from devclient.settings import config
 from tests.support import archives, trees
 from tests.support.archives import Entry
 from tests.support.rigs import TIME, answer, cut_off, release_both, remarks, row, story

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import config
+from devclient.settings import config
 from tests.support import archives, devices, httpd, trees
 from tests.support.archives import Entry
 from tests.support.httpd import PORTAL, Fault

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devclient import config, sample
-from devclient.config import Folders, Hooks, Network, Remote
 from devclient.errors import SettingsError
-from devclient.windows import Window
+from devclient.settings import config, sample
+from devclient.settings.config import Folders, Hooks, Network, Remote
+from devclient.settings.windows import Window
 
 MIRROR = '[remotes.main]\nurls = ["https://updates.example.org/"]\nroot = "root.json"\n'
 WINDOW = MIRROR + '[[daemon.windows]]\nfrom = "22:00"\nto = "04:00"\n'

@@ -569,7 +569,7 @@ _PROGRAM = """
 import re, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from devclient import config
+from devclient.settings import config
 from devclient.check import check
 from devclient.download import download
 from devclient.web.fetcher import Fetcher

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import config, draft, poll, state
+from devclient import draft, poll, state
 from devclient.check import Finding, Offer
 from devclient.errors import PlaceError, UndoError
 from devclient.install import place
 from devclient.plan import MOST, Found, Kind, Plan, Release
+from devclient.settings import config
 from mirror.content import Content
 from mirror.files import Files
 from tests.support import devices

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import check, config, poll
+from devclient import check, poll
 from devclient.commands import options
-from devclient.explain import explain
-from devclient.windows import DAYS
+from devclient.settings import config
+from devclient.settings.windows import DAYS
+from devclient.telling.explain import explain
 from mirror import layout
 from mirror.files import Files
 from mirror.trust import time

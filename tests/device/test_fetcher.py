@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient.config import Network
 from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
 from devclient.held_errors import StoppedError
+from devclient.settings.config import Network
 from devclient.trust_errors import EndlessDataError
 from devclient.web.fetcher import MAX_REDIRECTS, Fetcher
 from mirror.errors import DeviceError

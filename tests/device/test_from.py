@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import config, lock
+from devclient import lock
 from devclient.copy_errors import UnreadableCopyError
 from devclient.errors import NetworkError, NotOnMirrorError
+from devclient.settings import config
 from devclient.trust import copies
 from devclient.trust.signed import Mirrors
 from devclient.trust_errors import EndlessDataError, ExpiredError, TrustError

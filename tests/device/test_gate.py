@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient import draft, gate, poll, update
-from devclient.config import Daemon
 from devclient.held_errors import InhibitedError, StoppedError
 from devclient.lifeline import Lifeline
+from devclient.settings.config import Daemon
+from devclient.settings.windows import Window
 from devclient.states import State
-from devclient.windows import Window
 from mirror.files import Files
 from tests.device.test_update import NEW, OLD, make_device, place
 from tests.support.faults import CountingCalls

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import config
+from devclient.settings import config
 from devclient.units.services import DAEMON, RECOVER
 from tests.support import httpd, trees
 from tests.support.tools import require, require_root

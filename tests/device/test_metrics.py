@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from devclient import config, metrics
-from devclient.config import Daemon
 from devclient.records import results
 from devclient.records.results import Result
+from devclient.settings import config
+from devclient.settings.config import Daemon
+from devclient.telling import metrics
 from devclient.trust.standing import Standing
 from mirror.files import Files
 from tests.support import devices, faults, trees

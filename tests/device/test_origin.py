@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient.config import Network
 from devclient.errors import BrokenPromiseError, NetworkError, NotOnMirrorError
+from devclient.settings.config import Network
 from devclient.trust.origin import REST, Origin
 from devclient.trust_errors import IncompleteMirrorError
 from devclient.web.fetcher import Fetcher

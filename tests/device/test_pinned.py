@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from devclient import cli, config
+from devclient import cli
+from devclient.settings import config
 from devclient.trust import pinned
 from mirror import trust
 from tests.support import trees

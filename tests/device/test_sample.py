@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from devclient import config, sample
-from devclient.config import Daemon, Folders, Hooks, Network, Settings
-from devclient.windows import DAYS, Window
+from devclient.settings import config, sample
+from devclient.settings.config import Daemon, Folders, Hooks, Network, Settings
+from devclient.settings.windows import DAYS, Window
 
 TABLES = {"remotes", "network", "hooks", "folders", "packages", "daemon"}
 URLS, ALLOW = ("https://updates.example.org",), config.ALLOWED

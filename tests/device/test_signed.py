@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import config
 from devclient.check import Skipped, check
 from devclient.errors import BrokenPromiseError, NotOnMirrorError, SettingsError
+from devclient.settings import config
 from devclient.state import Package
 from devclient.trust.signed import Mirrors
 from devclient.trust_errors import EndlessDataError, IncompleteMirrorError, MixAndMatchError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from devclient.config import Settings
+    from devclient.settings.config import Settings
     from devclient.trust.signed import SignedMirror
     from tests.support.devices import Rig
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import config
 from devclient.errors import MirrorRefusesError, NetworkError
+from devclient.settings import config
 from devclient.trust_errors import (
     DamagedMetadataError,
     IncompleteMirrorError,

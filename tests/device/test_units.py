@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from devclient import succession
-from devclient.config import Hooks, Remote, Settings
 from devclient.errors import ProvisionError
+from devclient.settings.config import Hooks, Remote, Settings
 from devclient.units import quoting, services, write
 from devclient.units.services import DAEMON, RECOVER, Unit
 from mirror.files import Files

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devclient import windows
-from devclient.windows import DAYS, Window
+from devclient.settings import windows
+from devclient.settings.windows import DAYS, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

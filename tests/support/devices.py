@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
-from devclient import check, cli, config, hooks
-from devclient.config import Remote, Settings
+from devclient import check, cli, hooks
 from devclient.device import Device
 from devclient.errors import NotOnMirrorError
 from devclient.progress import nothing
+from devclient.settings import config
+from devclient.settings.config import Remote, Settings
 from devclient.state import Package
 from devclient.trust.origin import Origin
 from devclient.trust.signed import Mirrors

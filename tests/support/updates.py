@@ -26,7 +26,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devclient import config, poll, sample, update
+from devclient import poll, update
+from devclient.settings import config, sample
 from devclient.states import State
 from mirror.files import Calls, Files
 from tests.support import devices, trees

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient import poll
-from devclient.config import Folders
 from devclient.install import room
+from devclient.settings.config import Folders
 from tests.support import archives, trees, updates
 from tests.support.archives import END, LINK, SYMLINK, header, member
 from tests.support.trees import Release

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import config, poll, update
+from devclient import poll, update
 from devclient.errors import RebootError
+from devclient.settings import config
 from devclient.states import State
 from tests.support import updates
 from tests.support.faults import KILLS, Fault, FaultyCalls, Killed, sweep

@@ -48,13 +48,13 @@ from mirror.trust import time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from devclient.config import Settings
     from devclient.device import Device
-    from devclient.explain import Explanation
     from devclient.plan import Plan
     from devclient.poll import Prospect
     from devclient.records.results import Result
+    from devclient.settings.config import Settings
     from devclient.state import Package
+    from devclient.telling.explain import Explanation
     from devclient.trust.standing import Standing
 
 Failure = tuple[str, str, str]

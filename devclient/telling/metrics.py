@@ -14,10 +14,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devclient import facts, state
+from devclient import state
 from devclient.errors import WaitingError
 from devclient.held_errors import StoppedError
 from devclient.records import results
+from devclient.telling import facts
 from mirror.errors import OTAError
 from mirror.trust import moment
 
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from devclient.config import Settings
     from devclient.device import Device
-    from devclient.exposition import Figure, Key, Samples
     from devclient.records.results import Result
+    from devclient.settings.config import Settings
     from devclient.state import Package
+    from devclient.telling.exposition import Figure, Key, Samples
     from devclient.trust.standing import Standing
 
 MODE = 0o644
@@ -51,7 +52,7 @@ def prepare(settings: Settings) -> None:
     """Load what writing needs, if there is to be a file: later, what is installed may be another otadevice's."""
     if settings.daemon.metrics:
         with contextlib.suppress(ImportError):
-            importlib.import_module("devclient.exposition")
+            importlib.import_module("devclient.telling.exposition")
 
 
 def write(
@@ -75,7 +76,7 @@ def write(
     if file is None:
         return
     try:
-        from devclient import exposition  # noqa: PLC0415 - it costs memory, for which most devices have better use
+        from devclient.telling import exposition  # noqa: PLC0415 - it costs memory, for which most devices have better use
 
         poll = _Poll(device, _state(device), device.now(), done, downloaded, exit_code, _values(file, exposition.parse))
         data = exposition.encode([*poll.of_device(), *poll.of_packages(), *_of_remotes(standings, poll.at)])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from devclient.windows import DAYS, Window
+from devclient.settings.windows import DAYS, Window
 from mirror import rules
 
 Reader = Callable[[str, Any], Any]

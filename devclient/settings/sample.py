@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from devclient.config import ROOT, STATE, WORK, Daemon, Folders, Hooks, Network
+from devclient.settings.config import ROOT, STATE, WORK, Daemon, Folders, Hooks, Network
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devclient import values
 from devclient.errors import SettingsError
+from devclient.settings import values
 from mirror import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devclient.windows import Window
+    from devclient.settings.windows import Window
 
 STATE = "otadevice.json"
 """The name of the state file, unless the settings say otherwise; so is `WORK` that of the work folder."""
