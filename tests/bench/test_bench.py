@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -19,10 +21,18 @@ METADATA = 256 + 5 + 3
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a quick run of all benchmarks writes."""
-    output: Path = tmp_path_factory.mktemp("bench") / "bench.json"
-    command = [sys.executable, "-m", "tests.bench", "--quick", "--output", str(output)]
-    subprocess.run(command, check=True, capture_output=True)
+    """What a quick run of all benchmarks writes; one for all processes that test side by side."""
+    shared: Path = (
+        tmp_path_factory.getbasetemp().parent
+        if "PYTEST_XDIST_WORKER" in os.environ
+        else tmp_path_factory.mktemp("bench")
+    )
+    output = shared / "bench.json"
+    with (shared / "bench.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            command = [sys.executable, "-m", "tests.bench", "--quick", "--output", str(output)]
+            subprocess.run(command, check=True, capture_output=True)
     result: dict[str, Any] = json.loads(output.read_text())
     return result
 

@@ -33,7 +33,7 @@ def held(pid: int) -> Held:
 
 
 @pytest.mark.parametrize(
-    ("warm", "polls", "growth"), [(200, 600, 2048), pytest.param(2000, 10_000, 512, marks=pytest.mark.long)]
+    ("warm", "polls", "growth"), [(100, 300, 2048), pytest.param(2000, 10_000, 512, marks=pytest.mark.long)]
 )
 @pytest.mark.timeout(1200)
 def test_polls_leave_nothing_behind(

@@ -120,7 +120,9 @@ class Fleet:
         return (self.polls[minute] for minute in range(int(start // MINUTE), int(end // MINUTE)))
 
 
-@pytest.mark.parametrize("outage", [HOUR, 6 * HOUR, 60.0])
+@pytest.mark.parametrize(
+    "outage", [HOUR, *(pytest.param(outage, marks=pytest.mark.long) for outage in (60.0, 6 * HOUR))]
+)
 def test_after_an_outage_no_minute_sees_three_times_the_usual(outage: float) -> None:
     """Nor does one in it; all devices are back within the longest wait."""
     fleet, begins = Fleet(), 12 * HOUR

@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
 from devclient.cli import main
 main()
 """
+_FURTHER = (("before_update", 1), ("before_update", 76), ("after_update", 75), ("after_update", 76))
 CANNOT_START, NEVER_READY = "raise SystemExit('this release is broken')", "import time; time.sleep(3600)"
 
 
@@ -183,8 +184,14 @@ def test_one_that_cannot_start_is_put_back(rig: Rig, itself: Itself, manager: Ma
     assert itself.version == "3.0"
 
 
-@pytest.mark.parametrize("hook", ["before_update", "after_update"])
-@pytest.mark.parametrize("code", [1, 75, 76])
+@pytest.mark.parametrize(
+    ("hook", "code"),
+    [
+        ("before_update", 75),
+        ("after_update", 1),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in _FURTHER),
+    ],
+)
 def test_no_hook_keeps_the_one_before_from_coming_back(
     rig: Rig, tree: Path, tmp_path: Path, hook: str, code: int
 ) -> None:

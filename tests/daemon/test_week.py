@@ -185,7 +185,7 @@ class Life:
         return state.load(self.folder / "otadevice.json").packages[0].version
 
 
-SEEDS = range(6)
+SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 6))]
 
 
 @pytest.fixture
