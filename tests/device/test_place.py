@@ -100,7 +100,7 @@ def test_what_is_no_ordinary_file_stays(opt: Path) -> None:
 def test_a_folder_of_its_owners_is_only_replaced_if_they_say_so(opt: Path) -> None:
     """A folder package may have its place if its owner allowed that, or if our own link is there."""
     (opt / "site").mkdir()
-    link = "/var/lib/work/current/site"
+    link = "/var/lib/otadevice/current/site"
 
     with pytest.raises(PlaceError, match="add --adopt"):
         place.found(f"{opt}/site/", opt / "site", link)
@@ -115,7 +115,7 @@ def test_a_folder_of_its_owners_is_only_replaced_if_they_say_so(opt: Path) -> No
 
 def test_our_own_link_is_found_behind_another_one(opt: Path, tmp_path: Path) -> None:
     """A folder's place may be a link of its owner's: at the next update, too, that leads there and no further."""
-    work = tmp_path / "work"
+    work = tmp_path / "otadevice"
     link = f"{work}/current/site"
     (work / "current" / "site").mkdir(parents=True)
     (opt / "real").mkdir()
@@ -133,7 +133,7 @@ def test_our_own_link_is_found_behind_another_one(opt: Path, tmp_path: Path) -> 
 
 def test_our_own_link_is_judged_by_where_it_lies(opt: Path, tmp_path: Path) -> None:
     """That it leads into the work folder, which is not allowed, does not matter; that its folder is elsewhere does."""
-    link = f"{tmp_path}/work/current/site"
+    link = f"{tmp_path}/otadevice/current/site"
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "site").symlink_to(link)
     (opt / "site").symlink_to(link)
@@ -146,9 +146,9 @@ def test_our_own_link_is_judged_by_where_it_lies(opt: Path, tmp_path: Path) -> N
 
 def test_the_link_of_another_package_is_not_ours_to_change(opt: Path, tmp_path: Path) -> None:
     """Nor is one that is for a file."""
-    (opt / "site").symlink_to(f"{tmp_path}/work/current/other")
+    (opt / "site").symlink_to(f"{tmp_path}/otadevice/current/other")
 
-    for local, link in ((f"{opt}/site/", f"{tmp_path}/work/current/site"), (f"{opt}/site", "")):
+    for local, link in ((f"{opt}/site/", f"{tmp_path}/otadevice/current/site"), (f"{opt}/site", "")):
         with pytest.raises(PlaceError, match="in none of the allowed folders"):
             place.resolve(local, [opt], link)
 
