@@ -52,6 +52,12 @@ def rule(rule: Rule) -> Callable[[click.Context, click.Parameter, str], str]:
     return check
 
 
+def ruled(name: str, rule_: Rule, metavar: str, text: str, *, required: bool = False) -> Callable[[Any], Any]:
+    """Make an option whose value, if there is one, keeps a rule of the contract; `text` is its help."""
+    given: dict[str, Any] = {"required": True} if required else {"default": ""}
+    return click.option(name, metavar=metavar, callback=rule(rule_), help=text, **given)
+
+
 package = click.argument("package", callback=rule(rules.name))
 
 

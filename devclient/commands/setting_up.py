@@ -75,15 +75,12 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     )
 )
 @options.package
-@click.option(
-    "--branch", required=True, metavar="NAME", callback=options.rule(rules.branch), help="The branch to follow."
-)
-@click.option(
+@options.ruled("--branch", rules.branch, "NAME", "The branch to follow.", required=True)
+@options.ruled(
     "--local",
-    default="",
-    metavar="PATH",
-    callback=options.rule(rules.local),
-    help="Where to install it, a folder if it ends in /; without it, the mirror is asked what its publisher proposes.",
+    rules.local,
+    "PATH",
+    "Where to install it, a folder if it ends in /; without it, the mirror is asked what its publisher proposes.",
 )
 @click.option(
     "--adopt",
@@ -104,19 +101,12 @@ def add(file: Path, package: str, branch: str, local: str, *, adopt: bool) -> No
 
 @click.command(epilog=options.example("adopt app --branch stable --local /opt/app/app", "adopt app"))
 @options.package
-@click.option(
-    "--branch",
-    default="",
-    metavar="NAME",
-    callback=options.rule(rules.branch),
-    help="The branch to follow, if it is not added yet.",
-)
-@click.option(
+@options.ruled("--branch", rules.branch, "NAME", "The branch to follow, if it is not added yet.")
+@options.ruled(
     "--local",
-    default="",
-    metavar="PATH",
-    callback=options.rule(rules.local),
-    help="The file, if it is not added yet; without it, the one that its publisher proposes.",
+    rules.local,
+    "PATH",
+    "The file, if it is not added yet; without it, the one that its publisher proposes.",
 )
 @click.pass_obj
 def adopt(file: Path, package: str, branch: str, local: str) -> None:

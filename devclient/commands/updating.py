@@ -38,13 +38,7 @@ def _place(_ctx: click.Context, _parameter: click.Parameter, text: str) -> str:
     )
 )
 @click.argument("package", default="", callback=options.rule(rules.name))
-@click.option(
-    "--version",
-    default="",
-    metavar="VERSION",
-    callback=options.rule(rules.version),
-    help="Take this release of PACKAGE.",
-)
+@options.ruled("--version", rules.version, "VERSION", "Take this release of PACKAGE.")
 @click.option("--allow-downgrade", is_flag=True, help="Also if it is lower than what is installed.")
 @click.option(
     "--from",
