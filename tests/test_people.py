@@ -102,7 +102,7 @@ class Memory:
 
     def add_blobs(self, blobs: Sequence[Blob]) -> Written:
         """Take no blobs: pages are all that comes here."""
-        raise AssertionError("blobs came along with pages")
+        raise AssertionError(f"{len(blobs)} blobs came along with pages")
 
     def sync(self) -> None:
         """Have nothing to make durable."""
