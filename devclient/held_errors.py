@@ -49,9 +49,11 @@ class StoppedError(HeldError):
 
 
 class SuccessorError(HeldError):
-    """A new otadevice is in place, and the old one is still at work."""
+    """A new otadevice is in place, and has not come up yet."""
 
     code = "successor"
 
     def __init__(self) -> None:
-        super().__init__("a new otadevice was installed and has yet to come up; try again in some minutes")
+        super().__init__(
+            "a new otadevice was installed and has yet to come up; try again once `otadevice run` has started"
+        )

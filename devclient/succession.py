@@ -8,6 +8,7 @@ does is not known here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from devclient import lock
 from devclient.held_errors import SuccessorError
-from devclient.install import place
 from devclient.plan import Found, Kind
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ _MOST_LINKS = 40
 _ANYTHING = Path("/")
 """Where the otadevice that runs is kept if it is not the one that is replaced."""
 
+_AWAITED = "# A daemon makes way for it: until it has come up, nothing else is installed."
 _TEXT = """\
 #!/bin/sh
 # {step} is otadevice itself. If it does not come up, this brings back the one before.
+{awaited}
 for kept in {kept}; do
     if [ -e "$kept" ]; then
         exec {command}
@@ -77,16 +79,15 @@ def withdraw(device: Device) -> None:
 def see_that_it_is_over(device: Device) -> None:
     """See that no new otadevice has yet to come up: another update now would leave nothing to put back.
 
-    Where no daemon is at work there is nobody who would put it back.
+    Where no daemon was at work when it was installed, nobody waits for it to come up.
 
     Raises:
         SuccessorError: one has.
     """
-    if not (device.work / SCRIPT).exists():
-        return
-    if lock.is_held(device.work / lock.DAEMON):
-        raise SuccessorError
-    arrived(device)
+    with contextlib.suppress(FileNotFoundError):
+        if os.fsencode(_AWAITED) in (device.work / SCRIPT).read_bytes():
+            raise SuccessorError
+        arrived(device)
 
 
 def brought(plan: Plan | None, device: Device) -> list[tuple[Step, Release]]:
@@ -99,7 +100,13 @@ def script(step: Step, plan: Plan, device: Device, command: Sequence[str]) -> st
     """Write the script that runs `command`, which has run so far, from where it is kept once `step` has replaced it."""
     words = [*command, "--config", str(device.settings.file), SCRIPT, str(plan.attempt)]
     kept = " ".join(shlex.quote(str(path)) for path in _kept(step, plan, device))
-    return _TEXT.format(step=step, kept=kept, command=" ".join(_word(word, step) for word in words))
+    is_awaited = device.hands_over or lock.is_held(device.work / lock.DAEMON)
+    return _TEXT.format(
+        step=step,
+        awaited=_AWAITED if is_awaited else "#",
+        kept=kept,
+        command=" ".join(_word(word, step) for word in words),
+    )
 
 
 def running() -> list[str]:
@@ -126,10 +133,8 @@ def _kept(step: Step, plan: Plan, device: Device) -> list[Path]:
         return [device.sets.folder(folder) if folder else _ANYTHING]
     if step.found is Found.NOTHING:
         return [_ANYTHING]
-    if step.found is Found.FILE:
-        return [device.work / _KEPT]
-    # a folder of its owner's: before the update is cleaned up after, and then
-    return [place.old(step.path), place.previous(step.path)]
+    # a folder of its owner's could not be put back, and no plan replaces one
+    return [device.work / _KEPT]
 
 
 def _word(word: str, step: Step) -> str:

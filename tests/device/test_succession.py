@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import devclient
-from devclient import succession
-from devclient.install import place
+from devclient import lock, succession
+from devclient.held_errors import SuccessorError
 from devclient.plan import Found, Kind, Plan, Release, Step
 from mirror.files import Calls, Files
 from tests.support import devices
@@ -322,23 +322,6 @@ def test_one_that_was_in_no_place_runs_from_where_it_is(tmp_path: Path, found: F
     assert ground.run() == ["outside", *ground.words]
 
 
-def test_a_folder_of_its_owner_is_found_under_both_names(tmp_path: Path) -> None:
-    """The one that it has during the update, and the one that it has afterwards."""
-    (tmp_path / "device").mkdir()
-    ground = lay(tmp_path / "device", "folder")
-    target = ground.step.path
-    target.unlink()
-    _program(target / "bin" / "otadevice", "old")
-    step = replace(ground.step, found=Found.FOLDER)
-    ground = replace(ground, plan=replace(ground.plan, steps=(step,)))
-    ground.lay_out(ground.old)
-
-    target.rename(place.old(target))
-    assert ground.run() == ["old", *ground.words]
-    place.old(target).rename(place.previous(target))
-    assert ground.run() == ["old", *ground.words]
-
-
 # laid out and removed
 
 
@@ -359,6 +342,26 @@ def test_the_script_is_for_nobody_else_and_goes_with_what_it_needs(ground: Groun
 
     succession.arrived(ground.device)
     assert sorted(ground.device.work.iterdir()) == before
+
+
+def test_nothing_else_is_installed_until_the_one_that_is_awaited_has_come_up(ground: Ground) -> None:
+    """Whoever makes way for it may be gone already, and it may not have started yet."""
+    with lock.hold(ground.device.work / lock.DAEMON, Files()):
+        succession.prepare(ground.plan, ground.device)
+
+    with pytest.raises(SuccessorError, match="has yet to come up"):
+        succession.see_that_it_is_over(ground.device)
+    succession.arrived(ground.device)
+    succession.see_that_it_is_over(ground.device)
+
+
+def test_where_no_daemon_makes_way_nobody_waits(ground: Ground) -> None:
+    """On a device that is updated by a timer, say, the next update says that it came up."""
+    succession.prepare(ground.plan, ground.device)
+
+    succession.see_that_it_is_over(ground.device)
+
+    assert list(ground.device.work.glob("put-back*")) == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
