@@ -64,6 +64,10 @@ class Itself:
         """Which versions were started, as what."""
         return self.lives.read_text().splitlines()
 
+    def is_put_back(self) -> bool:
+        """Tell whether 2.0 was started in vain, and 1.0 runs again."""
+        return self.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"]
+
     @property
     def version(self) -> str:
         """What the state file says."""
@@ -169,7 +173,7 @@ def test_one_that_cannot_start_is_put_back(rig: Rig, itself: Itself, manager: Ma
     itself.publish("2.0", CANNOT_START)
 
     manager.reload()
-    manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+    manager.until(itself.is_put_back)
     polled(manager)
 
     assert manager.results == ["success", "exit-code"]
@@ -204,7 +208,7 @@ def test_no_hook_keeps_the_one_before_from_coming_back(
         itself.publish("2.0", CANNOT_START)
 
         manager.reload()
-        manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+        manager.until(itself.is_put_back)
         polled(manager)
 
     assert itself.version == "1.0"
@@ -224,7 +228,7 @@ def test_what_comes_after_otadevice_is_for_the_new_one(rig: Rig, tree: Path, its
     assert not app.exists()
     assert second.exit_code == 75
     assert "a new otadevice was installed and has yet to come up" in second.stderr
-    manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+    manager.until(itself.is_put_back)
     manager.until(app.exists)
     assert journal(rig) is State.IDLE
 
@@ -235,7 +239,7 @@ def test_one_that_is_never_ready_is_put_back(itself: Itself, manager: Manager) -
     itself.publish("2.0", NEVER_READY)
 
     manager.reload()
-    manager.until(lambda: itself.log[-3:] == ["2.0 run", "1.0 put-back", "1.0 run"])
+    manager.until(itself.is_put_back)
     polled(manager)
 
     assert manager.results == ["success", "timeout"]

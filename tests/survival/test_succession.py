@@ -83,6 +83,14 @@ def committed(kind: Kind) -> Scene:
     return scene
 
 
+def awaited(kind: Kind) -> tuple[Scene, int]:
+    """Likewise; returns with it the attempt that the script would have put back."""
+    scene = committed(kind)
+    found = script(scene)
+    assert found is not None
+    return scene, found.attempt
+
+
 @cache
 def _committed(kind: Kind) -> tuple[Scene, dict[Path, Path]]:
     scene = lay(kind)
@@ -307,15 +315,13 @@ def test_the_script_ends_an_update_during_which_the_old_one_died(kind: Kind, fau
 @swept(committed, arrive, (KILL_BEFORE,), wanted=8)
 def test_a_new_one_that_is_killed_while_it_starts_can_be_put_back(kind: Kind, fault: Fault) -> None:
     """Wherever it is killed, the script would start the old one, and that brings back the old set."""
-    scene = committed(kind)
-    found = script(scene)
-    assert found is not None
+    scene, attempt = awaited(kind)
     with pytest.raises(Killed):
         arrive(scene, FaultyCalls(fault))
     if script(scene) is not None:  # it has gone by the very last call
         assert kept(scene) == OLD
 
-    put_back(scene, found.attempt)
+    put_back(scene, attempt)
 
     see_put_back(scene)
 
@@ -340,33 +346,27 @@ def test_a_new_one_whose_start_fails_can_start_again(kind: Kind, fault: Fault) -
 @swept(committed, put_back_the_last, (KILL_BEFORE,), wanted=12)
 def test_a_killed_putting_back_is_done_again(kind: Kind, fault: Fault) -> None:
     """As long as the new one is in place, the script would start the old one; in the end the old set is back."""
-    scene = committed(kind)
-    found = script(scene)
-    assert found is not None
+    scene, attempt = awaited(kind)
     with pytest.raises(Killed):
         put_back_the_last(scene, FaultyCalls(fault))
 
-    settle_put_back(scene, found.attempt)
+    settle_put_back(scene, attempt)
 
 
 @swept(committed, put_back_the_last, (FULL, BROKEN_ONCE), wanted=6)
 def test_a_failed_putting_back_is_done_again(kind: Kind, fault: Fault) -> None:
     """On a disk that fails, it changes nothing, and the script stays for the next time."""
-    scene = committed(kind)
-    found = script(scene)
-    assert found is not None
+    scene, attempt = awaited(kind)
     with contextlib.suppress(OTAError, OSError):
         put_back_the_last(scene, FaultyCalls(fault))
 
-    settle_put_back(scene, found.attempt)
+    settle_put_back(scene, attempt)
 
 
 @swept(committed, put_back_the_last, (KILL_BEFORE,), wanted=8)
 def test_whoever_starts_after_a_killed_putting_back_ends_it_whole(kind: Kind, fault: Fault) -> None:
     """If it is undone by that, and the new one is in place again, the script stays, and puts it back after all."""
-    scene = committed(kind)
-    found = script(scene)
-    assert found is not None
+    scene, attempt = awaited(kind)
     with pytest.raises(Killed):
         put_back_the_last(scene, FaultyCalls(fault))
     was_begun = bool(bad(scene))
@@ -376,7 +376,7 @@ def test_whoever_starts_after_a_killed_putting_back_ends_it_whole(kind: Kind, fa
     if whole(scene) == NEW:
         assert bool(script(scene)) is was_begun
     if script(scene) is not None:
-        settle_put_back(scene, found.attempt)
+        settle_put_back(scene, attempt)
     assert updates.check(scene) == (OLD if was_begun else NEW)
 
 
