@@ -9,9 +9,9 @@ import logging
 import subprocess
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from devclient import gate, hooks
+from devclient import gate, hooks, lock
 from devclient.device import Device
 from devclient.install import room
 from devclient.lifeline import Lifeline
@@ -76,6 +76,17 @@ def device(
             hands_over=by_itself,
         )
         yield made, mirrors
+
+
+@contextlib.contextmanager
+def locked(settings: Settings, **how: Any) -> Iterator[tuple[Device, Mirrors]]:
+    """Put a device together, as `device` does, that no other otadevice works on meanwhile.
+
+    Raises:
+        BusyError: one does.
+    """
+    with lock.hold(settings.work / lock.AT_WORK, Files()), device(settings, **how) as parts:
+        yield parts
 
 
 class _Beating(Calls):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DAEMON = "daemon.lock"
 """The name in the work folder of the lock that the daemon holds as long as it lives."""
+AT_WORK = "lock"
+"""Likewise of that which everybody holds who changes the device, as long as that takes."""
 _WIDTH = 20  # the process id is padded, so that a shorter one covers a longer one
 
 

@@ -60,9 +60,8 @@ def put_back(file: Path, attempt: int) -> None:
     """
     settings = config.load(file)
     with (
-        lock.hold(settings.work / "lock", Files()),
         Service(notify.of(os.environ), _seconds) as service,
-        assembly.device(settings, lifeline=service) as (device, _),
+        assembly.locked(settings, lifeline=service) as (device, _),
     ):
         done = putback.put_back(attempt, device)
     for result in done:

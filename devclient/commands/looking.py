@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import gate, poll, state
+from devclient import assembly, gate, poll, state
 from devclient.commands import options
 from devclient.records import results
 from devclient.settings import config
@@ -45,7 +45,7 @@ def explain(file: Path, package: str, *, as_json: bool) -> None:
     as `otadevice update PACKAGE` would find. Changes nothing.
     """
     settings = config.load(file)
-    with options.device(settings, lasting=False) as (device, mirrors):
+    with assembly.device(settings, lasting=False) as (device, mirrors):
         found, pending = explaining.explain(package, device, _held(settings, device.now())), facts.pending(device)
     trust = facts.trust(settings, mirrors.standings(), facts.obstacles([found.prospect]))
     options.show(settings, trust, [facts.of_explanation(found)], report.explanations, as_json=as_json, pending=pending)
@@ -65,7 +65,7 @@ def status(file: Path, *, as_json: bool) -> None:
     current = state.load(settings.state)
     packages, unneeded = current.packages, current.unneeded()
     trust = facts.trust(settings, signed.standings(settings), facts.failures(packages, last))
-    with options.device(settings, lasting=False) as (device, _):
+    with assembly.device(settings, lasting=False) as (device, _):
         bad, pending, undo = device.marks.listed(), facts.pending(device), facts.undoing(device)
     rows = [facts.of_package(each, last.get(each.name), undone.get(each.name), bad, unneeded) for each in packages]
     options.show(settings, trust, rows, report.packages, as_json=as_json, pending=pending, rollback=undo)
@@ -83,7 +83,7 @@ def show_offers(
     """Show what is offered of a package, or of all, and what would be done; `copy` stands in for its mirror."""
     among = copy.serves(settings) if copy else None
     # who only looks holds no lock, so keeps nothing either
-    with options.device(settings, lasting=False, copy=copy) as (device, mirrors):
+    with assembly.device(settings, lasting=False, copy=copy) as (device, mirrors):
         prospects, pending = poll.look(device, package, wish, among=among), facts.pending(device)
     trust = facts.trust(settings, mirrors.standings(), facts.obstacles(prospects))
     rows = [facts.of_prospect(each) for each in prospects]

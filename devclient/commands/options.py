@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from devclient import assembly, lock, state
+from devclient import assembly, state
 from devclient.progress import Bars, nothing
 from devclient.telling import report
 from mirror import rules
 from mirror.errors import OTAError
-from mirror.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -62,22 +61,22 @@ package = click.argument("package", callback=rule(rules.name))
 
 
 @contextlib.contextmanager
-def device(settings: Settings, *, lasting: bool = True, copy: Copy | None = None) -> Iterator[tuple[Device, Mirrors]]:
-    """Put a device together, with bars for downloads where a person waits; see `assembly.device`."""
-    with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(Bars(Console(stderr=True))) if sys.stderr.isatty() else nothing
-        yield stack.enter_context(assembly.device(settings, lasting=lasting, copy=copy, progress=progress))
+def locked(settings: Settings) -> Iterator[Device]:
+    """Put a device together that no other otadevice works on meanwhile; see `at_work`."""
+    with at_work(settings) as (device, _):
+        yield device
 
 
 @contextlib.contextmanager
-def locked(settings: Settings) -> Iterator[Device]:
-    """Put a device together that no other otadevice works on meanwhile.
+def at_work(settings: Settings, *, copy: Copy | None = None) -> Iterator[tuple[Device, Mirrors]]:
+    """Likewise, with its mirrors, and bars for downloads where a person waits.
 
     Raises:
-        BusyError: one does.
+        BusyError: another otadevice is at work.
     """
-    with lock.hold(settings.work / "lock", Files()), device(settings) as (made, _):
-        yield made
+    bars = Bars(Console(stderr=True)) if sys.stderr.isatty() else contextlib.nullcontext(nothing)
+    with bars as progress, assembly.locked(settings, copy=copy, progress=progress) as parts:
+        yield parts
 
 
 def show(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import draft, lock, poll, state
+from devclient import draft, poll, state
 from devclient.check import Wish
 from devclient.commands import looking, options
 from devclient.errors import UndoError
@@ -15,7 +15,6 @@ from devclient.telling import metrics, report
 from devclient.trust import copies
 from mirror import rules
 from mirror.errors import OTAError
-from mirror.files import Files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +92,7 @@ def _copy(settings: Settings, package: str, place: str) -> Copy:
 
 def _update(settings: Settings, package: str, wish: Wish | None, copy: Copy | None) -> list[Result]:
     among = copy.serves(settings) if copy else None
-    with lock.hold(settings.work / "lock", Files()), options.device(settings, copy=copy) as (device, mirrors):
+    with options.at_work(settings, copy=copy) as (device, mirrors):
         try:
             done = poll.run(device, package, wish, among=among)
         except (OTAError, OSError) as error:

@@ -5,13 +5,12 @@ Errors end here, as the daemon goes on. What they mean for an update was decided
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from devclient import assembly, lock, poll, state, succession, update
+from devclient import assembly, poll, state, succession, update
 from devclient.errors import BusyError, NetworkError, SuccessionError
 from devclient.held_errors import InhibitedError, WindowError
 from devclient.outcome import Outcome
@@ -20,11 +19,10 @@ from devclient.states import State
 from devclient.telling import metrics, report
 from devclient.trust import signed
 from mirror.errors import OTAError
-from mirror.files import Files
 from mirror.trust import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from devclient.device import Device
     from devclient.lifeline import Lifeline
@@ -91,7 +89,7 @@ class Work:
             Exception: it cannot be finished, and the otadevice before may be able to.
         """
         try:
-            with self._device(settings) as (device, _):
+            with assembly.locked(settings, lifeline=self._lifeline) as (device, _):
                 done = poll.recover(device)
         except Exception as error:
             if isinstance(error, OTAError) and error.exit_code == 75:
@@ -106,7 +104,7 @@ class Work:
     def arrive(self, settings: Settings) -> bool:
         """Say that the otadevice which is in place is up; tell whether that could be said."""
         try:
-            with self._device(settings) as (device, _):
+            with assembly.locked(settings, lifeline=self._lifeline) as (device, _):
                 return _arrive(device)
         except (OTAError, OSError) as error:
             _log.debug("%s", error)
@@ -116,7 +114,7 @@ class Work:
         """Poll once, unless another otadevice is at work; `itself` is the content of the package that we are."""
         metrics.prepare(settings)
         try:
-            with self._device(settings, by_itself=True) as (device, mirrors):
+            with assembly.locked(settings, lifeline=self._lifeline, by_itself=True) as (device, mirrors):
                 return of(device, mirrors, itself)
         except BusyError as error:
             return Visit(str(error), error.exit_code, busy=True)
@@ -133,14 +131,6 @@ class Work:
         since = (now - max(polls, default=now)).total_seconds()
         # a clock that was set back tells nothing
         return wanted - since if polls and 0 <= since < wanted else 0
-
-    @contextlib.contextmanager
-    def _device(self, settings: Settings, *, by_itself: bool = False) -> Iterator[tuple[Device, signed.Mirrors]]:
-        with (
-            lock.hold(settings.work / "lock", Files()),
-            assembly.device(settings, lifeline=self._lifeline, by_itself=by_itself) as (device, mirrors),
-        ):
-            yield device, mirrors
 
 
 def of(device: Device, mirrors: Mirrors, itself: str | None) -> Visit:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import poll
-from devclient.commands import options
+from devclient import assembly, poll
 from devclient.settings import config
 from tests.support import trees
 from tests.support.rigs import TIME, answer, cut_off, notes, release_both, want
@@ -170,7 +169,7 @@ def test_what_waits_brings_nothing(rig: Rig, tree: Path) -> None:
     """While one update is left alone after interruptions, the packages that it would bring are taken by themselves."""
     release_both(rig, tree, "1.0", "2.0")
     want(rig, "app", "lib")
-    with options.device(config.load(rig.config)) as (device, _):
+    with assembly.device(config.load(rig.config)) as (device, _):
         plan = poll.look(device)[0].plan
         assert plan is not None
         for attempt in range(1, 4):

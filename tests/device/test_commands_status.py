@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devclient import poll
-from devclient.commands import options
+from devclient import assembly, poll
 from devclient.settings import config
 from tests.support import archives, trees
 from tests.support.archives import Entry
@@ -218,7 +217,7 @@ def test_a_wait_after_interruptions_is_told(rig: Rig, tree: Path) -> None:
     """Until when, and how to end it."""
     trees.write(tree, Release("1.0"))
     rig.add()
-    with options.device(config.load(rig.config)) as (device, _):
+    with assembly.device(config.load(rig.config)) as (device, _):
         (prospect,) = poll.look(device)
         assert prospect.plan is not None
         for attempt in range(1, 4):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient import check, poll
-from devclient.commands import options
+from devclient import assembly, check, poll
 from devclient.settings import config
 from devclient.settings.windows import DAYS
 from devclient.telling.explain import explain
@@ -319,7 +318,7 @@ def test_a_wait_after_interruptions_is_told(rig: Rig, tree: Path) -> None:
     """Until when, and what ends it."""
     trees.write(tree, Release("1.0"))
     rig.add()
-    with options.device(config.load(rig.config)) as (device, _):
+    with assembly.device(config.load(rig.config)) as (device, _):
         plan = poll.look(device)[0].plan
         assert plan is not None
         for attempt in range(1, 4):
