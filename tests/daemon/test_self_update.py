@@ -229,7 +229,8 @@ def test_what_comes_after_otadevice_is_for_the_new_one(rig: Rig, tree: Path, its
     assert second.exit_code == 75
     assert "a new otadevice was installed and has yet to come up" in second.stderr
     manager.until(itself.is_put_back)
-    manager.until(app.exists)
+    polled(manager)
+    assert app.read_bytes() == b"one"
     assert journal(rig) is State.IDLE
 
 
