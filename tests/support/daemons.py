@@ -37,9 +37,11 @@ def held_hook(rig: Rig) -> str:
 
 
 def polled(manager: Manager, times: int = 1) -> None:
-    """Wait until the daemon has polled so often, since it was ready last, and sleeps again."""
+    """Wait until the daemon has polled so often, since the life that runs was ready last, and sleeps again."""
 
     def has() -> bool:
+        if not manager.ready:
+            return False
         told = manager.messages
         ready = max(number for number, text in enumerate(told) if text == "READY=1")
         return sum("polls again" in text for text in told[ready:]) >= times

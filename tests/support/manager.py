@@ -35,6 +35,7 @@ class Manager:
         messages: all notifications, in order.
         results: how each life of the service ended, in systemd's words.
         pid: the main process of the life that runs.
+        ready: whether that life has told that it is ready.
         patience: seconds that a test waits for anything; only one that fails waits so long.
         limits: seconds that hold instead of the unit's, by the names of the directives.
     """
@@ -52,7 +53,8 @@ class Manager:
         self._log = folder / "service.log"
         self._address = folder / "notify"
         self._process: subprocess.Popen[bytes] | None = None
-        self._ready = self._stopping = False
+        self.ready = False
+        self._stopping = False
         self._why = ""
         self._deadline = self._last_beat = 0.0
         self.messages: list[str] = []
@@ -85,7 +87,7 @@ class Manager:
     def start(self) -> None:
         """Start the service, and wait until it is ready for the first time, in whichever life."""
         self._spawn()
-        self.until(lambda: self._ready)
+        self.until(lambda: self.ready)
 
     def stop(self) -> None:
         """Stop the service as `systemctl stop` does."""
@@ -109,7 +111,7 @@ class Manager:
             self._supervise()
 
     def _spawn(self) -> None:
-        self._ready, self._why = False, ""
+        self.ready, self._why = False, ""
         watchdog = self._limit("WatchdogSec")
         environment = {**os.environ, "NOTIFY_SOCKET": str(self._address), "WATCHDOG_USEC": str(int(watchdog * 1e6))}
         with self._log.open("ab") as log:
@@ -121,7 +123,9 @@ class Manager:
         self._last_beat = time.monotonic()
 
     def _listen(self) -> None:
-        while select.select([self._socket], [], [], 0.02)[0]:
+        patience = 0.02
+        while select.select([self._socket], [], [], patience)[0]:
+            patience = 0  # only what has come already: one that never falls silent is managed as well
             for message in self._socket.recv(65536).decode().splitlines():
                 self.messages.append(message)
                 self._heed(message)
@@ -131,7 +135,7 @@ class Manager:
         if message in {"READY=1", "WATCHDOG=1"}:
             self._last_beat = now
         if message == "READY=1":
-            self._ready = True
+            self.ready = True
         if message.startswith("EXTEND_TIMEOUT_USEC="):
             self._deadline = max(self._deadline, now + int(message.partition("=")[2]) / 1e6)
 
@@ -141,9 +145,9 @@ class Manager:
         now = time.monotonic()
         if self._process.poll() is not None:
             self._bury(self._process.returncode)
-        elif (self._why or self._stopping or not self._ready) and now > self._deadline:
+        elif (self._why or self._stopping or not self.ready) and now > self._deadline:
             self._process.kill() if self._why or self._stopping else self._end("timeout")
-        elif self._ready and not self._why and now > self._last_beat + self._limit("WatchdogSec"):
+        elif self.ready and not self._why and now > self._last_beat + self._limit("WatchdogSec"):
             self._end("watchdog")
 
     def _end(self, why: str) -> None:
@@ -154,7 +158,7 @@ class Manager:
 
     def _bury(self, code: int) -> None:
         ended_well = code == 0 or (self._stopping and code == -signal.SIGTERM)
-        unready = "success" if self._ready or self._stopping else "protocol"
+        unready = "success" if self.ready or self._stopping else "protocol"
         result = self._why or (unready if ended_well else "exit-code" if code > 0 else "signal")
         self.results.append(result)
         with self._log.open("ab") as log:
