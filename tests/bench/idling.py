@@ -60,8 +60,8 @@ def idle(ground: Ground) -> Iterator[Row]:
             manager.patience = 3600
             manager.start()
             before = _Spent(0, 0, 0, 0)
-            for polls in (_FIRST, ground.idle_polls):
-                manager.until(functools.partial(_has_polled, polls, manager))
+            for more in (_FIRST, ground.idle_polls):
+                manager.until(functools.partial(_has_polled, before.polls + more, manager))
                 spent = _spent(manager.pid, server)
                 yield _row(spent, before, manager.pid)
                 before = spent
