@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +13,19 @@ from tests.support import sites
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from builder.site import Site
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have what killed processes leave in a folder of its own, which goes at the end."""
+    os.environ.setdefault(
+        "PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir()
+    )  # pytest's own stay where a failed test is found
+    leftovers = tempfile.TemporaryDirectory(prefix="otamirror-tests-", ignore_cleanup_errors=True)
+    Path(leftovers.name).chmod(0o1777)  # as such folders are, for tests that give up root's rights
+    os.environ["TMPDIR"] = tempfile.tempdir = leftovers.name
+    config.add_cleanup(leftovers.cleanup)
 
 
 @pytest.fixture
