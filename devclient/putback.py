@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from devclient.records.results import Result
 
 _REASON = "it did not come up in time, and the otadevice before was put back"
+_ALONG = "it came with an otadevice that did not come up in time, and was put back with that"
 
 
 def put_back(attempt: int, device: Device) -> list[Result]:
-    """Undo the update `attempt`, if it is the last one; what it brought of otadevice itself is not taken again.
+    """Undo the update `attempt`, if it is the last one; nothing of what it brought is taken again.
 
     Its hooks cannot keep it from coming back. If it does not come through, as on a disk that fails, the script stays,
     so that it is done again.
@@ -29,12 +30,21 @@ def put_back(attempt: int, device: Device) -> list[Result]:
     """
     done = list(poll.recover(device).values())
     if last := _last(attempt, device):
-        for step, release in succession.brought(last, device):
-            device.marks.add_bad(release.content, step.package, release.version, _REASON, device.now())
+        _mark(last, device)
         done = poll.settle(draft.rollback(last, poll.desk(device)), device, forced=True)
     if not _last(attempt, device):
         succession.withdraw(device)
     return done
+
+
+def _mark(last: Plan, device: Device) -> None:
+    """Mark all that the update brought: what came with otadevice may be why it did not come up."""
+    itself = device.settings.itself
+    # otadevice first: by its mark the new one knows that it is being put back
+    for step in sorted(last.steps, key=lambda step: step.package != itself):
+        if step.after and (step.before is None or step.before.content != step.after.content):
+            why = _REASON if step.package == itself else _ALONG
+            device.marks.add_bad(step.after.content, step.package, step.after.version, why, device.now())
 
 
 def _last(attempt: int, device: Device) -> Plan | None:

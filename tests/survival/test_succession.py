@@ -237,6 +237,9 @@ def see_put_back(scene: Scene) -> None:
     assert script(scene) is None
     assert updates.check(scene) == OLD
     assert "did not come up in time" in bad(scene)
+    others = [mark["reason"] for mark in scene.offline().marks.listed() if mark["package"] != ITSELF]
+    assert others
+    assert all("came with an otadevice" in reason for reason in others)
     take(scene)
     assert updates.check(scene) == OLD
 
