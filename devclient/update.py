@@ -20,7 +20,7 @@ from devclient.records.journal import Journal
 from devclient.running import Running, in_words
 from devclient.scripts import ROLLED_BACK, UPDATED, Scripts
 from devclient.states import State
-from devclient.unpack.archive import Limits, measure
+from devclient.unpack.archive import Limits
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
@@ -142,13 +142,8 @@ class Update:
         """Lay everything new beside everything old."""
         folders = self._device.settings.folders
         limits = Limits(folders.bytes, folders.entries)
-        if self._plan.kind is Kind.UPDATE:
-            unpacked = [(step, step.after) for step in self._plan.steps if step.is_folder and step.after]
-            sizes = [
-                measure(self._device.parts / after.sha256, str(step), limits, self._device.lifeline.go_on).on_disk
-                for step, after in unpacked
-            ]
-            room.check([(self._device.work, size) for size in sizes], self._device.free)
+        sizes = prepare.unpacked(self._plan, self._device.parts, limits, self._device.lifeline.go_on)
+        room.check([(self._device.work, size) for size in sizes], self._device.free)
         prepare.prepare(self._plan, self._device.parts, self._sets, limits, self._files)
         commit.prepare(self._plan, self._device.settings.state, self._contents, self._files)
         succession.prepare(self._plan, self._device)
@@ -228,7 +223,8 @@ class Update:
         self._journal.enter(State.ROLLED_BACK)
 
     def _finish_undone(self) -> None:
-        _log.warning("%s is rolled back: %s", self._plan, self._cause.message)
+        tell = _log.debug if self._cause.code == "postponed" else _log.warning  # that is no news at each poll
+        tell("%s is rolled back: %s", self._plan, self._cause.message)
         self._restore(ROLLED_BACK)
         clean.after_nothing(self._plan, self._device)
         self._end()

@@ -57,6 +57,12 @@ def prepare(plan: Plan, parts: Path, sets: Sets, limits: Limits, files: Files) -
         _see_that_nothing_changed(step, sets)
 
 
+def unpacked(plan: Plan, parts: Path, limits: Limits, go_on: Callable[[], None]) -> list[int]:
+    """Tell for each folder that `prepare` will unpack how many bytes it will take; see `archive.measure`."""
+    new = [(step, step.after) for step in plan.steps if plan.kind is Kind.UPDATE and step.is_folder and step.after]
+    return [archive.measure(parts / after.sha256, str(step), limits, go_on).on_disk for step, after in new]
+
+
 def holds(target: Path, sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:
     """Tell whether these bytes are installed at `target` already; see `blobs.digest`."""
     return target.is_file() and target.stat().st_size == size and blobs.digest(target, progress)[0] == sha256

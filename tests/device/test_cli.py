@@ -287,6 +287,17 @@ def test_a_warning_stands_above_the_bars(rig: Rig, tree: Path) -> None:
     assert "app 1.0 is rolled back: AfterUpdate of app 1.0 failed with exit code 3" in lines
 
 
+def test_an_update_that_is_put_off_is_no_warning(rig: Rig, tree: Path) -> None:
+    """A machine that must not be disturbed is told of once, by what came of it."""
+    trees.write(tree, Release("1.0", content={"before_update": "exit 75"}))
+    rig.add()
+
+    shown = on_a_terminal(rig.command("update"), code=75)
+
+    assert shown.count("says: not now") == 1
+    assert "rolled back" not in shown
+
+
 @pytest.mark.parametrize("words", [("update",), ("check",), ("status",)], ids=lambda words: words[0])
 def test_where_nothing_is_downloaded_nothing_is_drawn(rig: Rig, tree: Path, words: tuple[str, ...]) -> None:
     """Only the answer is on the terminal, without a single control sequence."""
