@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 
+from builder.signing import keys
 from devclient.settings import config
 from devclient.units.services import DAEMON, RECOVER
 from tests.support import httpd, trees
@@ -262,6 +265,28 @@ def test_a_machine_is_set_up_by_one_command(machine: Place) -> None:
     assert started in (machine.units / DAEMON).read_text()
 
 
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_machine_verifies_every_kind_of_key_that_signs(machine: Place, kind: str) -> None:
+    """Those in tokens and key services are hardly ever of the kind that otamirror makes."""
+    make = {"ed25519": keys.generate, "ecdsa": CryptoSigner.generate_ecdsa, "rsa": CryptoSigner.generate_rsa}
+    signer = make[kind]()
+    words = json.dumps([signer.public_key.keyid, signer.public_key.to_dict(), signer.sign(b"said").to_dict()])
+    command = [str(machine.prefix / "bin" / "python"), "-I", "-c", _VERIFY, words]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.stdout == "verified\n", done.stderr
+
+
+_VERIFY = """
+import json, sys
+from securesystemslib.signer import Key, Signature
+keyid, key, signature = json.loads(sys.argv[1])
+Key.from_dict(keyid, key).verify_signature(Signature.from_dict(signature), b"said")
+print("verified")
+"""
+
+
 @pytest.mark.long
 def test_the_units_of_a_machine_are_without_a_flaw(machine: Place) -> None:
     """Also for systemd, which looks whether what they run is there."""
@@ -280,7 +305,7 @@ def test_a_second_run_keeps_the_settings(machine: Place, wheel: Path) -> None:
     before = {name: data for name, data in machine.files().items() if name.startswith("etc")}
     (machine.units / RECOVER).unlink()
 
-    again = machine.install("--package", str(wheel))
+    again = machine.install("--package", f"{wheel}[device]")
     other = machine.install("--remote", "https://other.example", "--package", str(wheel))
 
     assert (again.returncode, other.returncode) == (0, 0), again.stderr + other.stderr
