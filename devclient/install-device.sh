@@ -89,8 +89,8 @@ http://* | https://*) [ -n "$root_sha256" ] || misused "a root from a URL needs 
 esac
 case $package in
 *://*) ;;
-*/* | *.whl)
-    package=$(absolute "$package")
+*/* | *.whl | *.whl"[device]")
+    package=$(absolute "${package%"[device]"}")
     [ -e "$package" ] || fail "$package: there is no such file"
     package="${package}[device]"
     ;;
