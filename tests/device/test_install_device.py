@@ -265,6 +265,7 @@ def test_a_machine_is_set_up_by_one_command(machine: Place) -> None:
     assert started in (machine.units / DAEMON).read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_a_machine_verifies_every_kind_of_key_that_signs(machine: Place, kind: str) -> None:
     """Those in tokens and key services are hardly ever of the kind that otamirror makes."""
