@@ -6,6 +6,7 @@ In that week the clocks of Berlin go forward, on Sunday 29 March 2026, over the 
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -214,12 +215,30 @@ def test_no_update_outside_of_a_window_and_none_missed(life: Life) -> None:
 def test_a_decision_is_a_line(life: Life, caplog: pytest.LogCaptureFixture) -> None:
     """At most one for each poll, and the same one twice is said once."""
     caplog.set_level("INFO", "devclient.daemon")
+    decisions = Decisions(life)
 
-    life.live()
+    with caplog.filtering(decisions):
+        life.live()
 
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("devclient.daemon")]
+    said = [record.getMessage() for record in caplog.records]
     assert 0 < len(said) <= len(life.polls) / 3
     assert all(one != two for one, two in itertools.pairwise(said))
+    assert len(decisions.after) == len(set(decisions.after)), "a poll has come to two lines"
+
+
+class Decisions(logging.Filter):
+    """Lets through only what the daemon says, and notes after how many polls that was."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__("devclient.daemon")
+        self._life = life
+        self.after: list[int] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Note it."""
+        if is_decision := bool(super().filter(record)):
+            self.after.append(len(self._life.polls))
+        return is_decision
 
 
 @pytest.mark.parametrize("life", SEEDS, indirect=True)
