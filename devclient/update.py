@@ -20,7 +20,7 @@ from devclient.records.journal import Journal
 from devclient.running import Running, in_words
 from devclient.scripts import ROLLED_BACK, UPDATED, Scripts
 from devclient.states import State
-from devclient.unpack.archive import Limits
+from mirror.archive.archive import Limits
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:

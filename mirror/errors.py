@@ -33,6 +33,12 @@ class PublisherError(OTAError):
     status_hint = 400
 
 
+class InvalidArchiveError(PublisherError):
+    """A folder's package is no tar archive, or not one that may be unpacked; the message says only what is wrong."""
+
+    code = "archive"
+
+
 class OperatorError(OTAError):
     """The operator of the mirror has to act: settings, disk, permissions."""
 

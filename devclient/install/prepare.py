@@ -11,10 +11,10 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
+from devclient import unpack
 from devclient.errors import BrokenPromiseError, PlaceError
 from devclient.install import attributes, place
 from devclient.plan import Found, Kind
-from devclient.unpack import archive
 from mirror import blobs
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from devclient.install.attributes import Attributes
     from devclient.install.sets import Sets
     from devclient.plan import Plan, Step
-    from devclient.unpack.archive import Limits
+    from mirror.archive.archive import Limits
     from mirror.files import Files
 
 _log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ def prepare(plan: Plan, parts: Path, sets: Sets, limits: Limits, files: Files) -
 
 
 def unpacked(plan: Plan, parts: Path, limits: Limits, go_on: Callable[[], None]) -> list[int]:
-    """Tell for each folder that `prepare` will unpack how many bytes it will take; see `archive.measure`."""
+    """Tell for each folder that `prepare` will unpack how many bytes it will take; see `unpack.measure`."""
     new = [(step, step.after) for step in plan.steps if plan.kind is Kind.UPDATE and step.is_folder and step.after]
-    return [archive.measure(parts / after.sha256, str(step), limits, go_on).on_disk for step, after in new]
+    return [unpack.measure(parts / after.sha256, str(step), limits, go_on).on_disk for step, after in new]
 
 
 def holds(target: Path, sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:
@@ -82,7 +82,7 @@ def _lay_out(step: Step, sha256: str, parts: Path, sets: Sets, limits: Limits, f
         folder = sets.folder(step.folder)
         files.remove_tree(folder)
         files.make_folder(folder.parent)
-        archive.unpack(blob, folder, str(step), sha256, limits, files)
+        unpack.unpack(blob, folder, str(step), sha256, limits, files)
         _lay_out_link(step, sets, files)
     elif blob.exists():
         _copy(blob, new, attributes.of(step.path), files, expected=sha256)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devclient import unpack as stage
 from devclient.errors import ArchiveError, BrokenPromiseError
-from devclient.unpack import archive
-from devclient.unpack.archive import Limits
+from mirror.archive.archive import Limits
 from mirror.files import Calls, Files
 from tests.support import archives
 from tests.support.archives import (
@@ -116,7 +116,7 @@ def test_whoever_waits_is_told_at_each_block_that_is_measured(tmp_path: Path, co
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        archive.measure(packed, WHAT, Limits(1 << 40, 1000), go_on)
+        stage.measure(packed, WHAT, Limits(1 << 40, 1000), go_on)
 
 
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_bytes_that_are_not_the_releases_are_told_apart(tmp_path: Path) -> None:
     """Whether they are a sound archive or not: the mirror's promise is broken, and the publisher did nothing."""
     for number, data in enumerate([archives.pack(TREE), member("../a") + END, archives.pack(TREE)[:5000], b""]):
         with pytest.raises(BrokenPromiseError, match="no longer has the SHA-256"):
-            archive.unpack(put(tmp_path, data), tmp_path / str(number), WHAT, "0" * 64, Limits(), Files())
+            stage.unpack(put(tmp_path, data), tmp_path / str(number), WHAT, "0" * 64, Limits(), Files())
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -252,7 +252,7 @@ def test_every_byte_of_the_file_is_hashed(tmp_path: Path, compression: str) -> N
     sha256 = hashlib.sha256(data[:-1]).hexdigest()
 
     with pytest.raises(BrokenPromiseError):
-        archive.unpack(file, tmp_path / "two", WHAT, sha256, Limits(), Files())
+        stage.unpack(file, tmp_path / "two", WHAT, sha256, Limits(), Files())
 
 
 def test_a_time_that_this_device_cannot_keep_is_refused_in_words(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devclient.unpack import compressed
-from devclient.unpack.compressed import Flaw
+from mirror.archive import compression
+from mirror.errors import InvalidArchiveError
 from tests.support import archives
 from tests.support.archives import COMPRESSIONS, END, TREE, look, member, put, unpack
 
@@ -55,12 +55,12 @@ def test_zstd_is_read_with_any_of_its_modules(module: str) -> None:
         return importlib.import_module(name)
 
     def plain(packed: bytes) -> list[bytes]:
-        return list(compressed.plain(iter([packed]), only))
+        return list(compression.plain(iter([packed]), only))
 
     assert b"".join(plain(packed)) == data + data
     assert max(len(block) for block in plain(compress(bytes(100 * MIB)))) <= 8 * MIB
     for bad in (packed[:-5], packed + b"more", compress(data)[:-1], packed[:16] + b"\xff" * 9 + packed[25:]):
-        with pytest.raises(Flaw, match=r"cut off|damaged"):
+        with pytest.raises(InvalidArchiveError, match=r"cut off|damaged"):
             plain(bad)
 
 
@@ -70,5 +70,5 @@ def test_zstd_without_a_module_is_refused_in_words() -> None:
     def none(_: str) -> Any:
         raise ImportError
 
-    with pytest.raises(Flaw, match="zstd, which this device's Python cannot read"):
-        compressed.plain(iter([b"\x28\xb5\x2f\xfd and so on"]), none)
+    with pytest.raises(InvalidArchiveError, match="zstd, which this device's Python cannot read"):
+        compression.plain(iter([b"\x28\xb5\x2f\xfd and so on"]), none)

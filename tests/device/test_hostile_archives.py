@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devclient.errors import ArchiveError
-from devclient.unpack.archive import Limits
-from devclient.unpack.tree import Tree
-from devclient.unpack.ustar import Kind, Member
+from mirror.archive.archive import Limits
+from mirror.archive.tar_headers import Kind, Member
+from mirror.archive.tree import Tree
 from tests.support import archives, cost
 from tests.support.archives import (
     COMPRESSIONS,
@@ -267,16 +267,16 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 JUDGE = """
 import json, sys, tempfile
 from pathlib import Path
-from devclient.unpack import archive
-from devclient.unpack.archive import Limits
+from devclient import unpack as stage
+from mirror.archive.archive import Limits
 from devclient.errors import ArchiveError
 from mirror.files import Files
 import hashlib
 file, limits = Path(sys.argv[1]), Limits(size=int(sys.argv[2]), count=2_000)
 sha256 = hashlib.file_digest(file.open("rb"), "sha256").hexdigest()
 said = []
-for judge in (lambda: archive.measure(file, "app 2.0", limits),
-              lambda: archive.unpack(file, file.with_name("new"), "app 2.0", sha256, limits, Files())):
+for judge in (lambda: stage.measure(file, "app 2.0", limits),
+              lambda: stage.unpack(file, file.with_name("new"), "app 2.0", sha256, limits, Files())):
     try:
         said.append(str(judge()))
     except ArchiveError as error:

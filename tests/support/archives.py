@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devclient.unpack import archive
-from devclient.unpack.archive import Limits
+from devclient import unpack as stage
+from mirror.archive.archive import Limits, Size
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -251,12 +251,12 @@ def put(folder: Path, data: bytes) -> Path:
     return file
 
 
-def measure(file: Path, limits: Limits | None = None) -> archive.Size:
+def measure(file: Path, limits: Limits | None = None) -> Size:
     """Measure a blob."""
-    return archive.measure(file, WHAT, limits or Limits())
+    return stage.measure(file, WHAT, limits or Limits())
 
 
 def unpack(file: Path, folder: Path, limits: Limits | None = None, calls: Calls | None = None) -> None:
     """Unpack a blob that has the hash that it should have."""
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    archive.unpack(file, folder, WHAT, sha256, limits or Limits(), Files(calls))
+    stage.unpack(file, folder, WHAT, sha256, limits or Limits(), Files(calls))

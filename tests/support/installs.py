@@ -23,7 +23,7 @@ from devclient.clean import after_nothing
 from devclient.install import prepare, switch
 from devclient.install.sets import Sets
 from devclient.plan import Found, Kind, Plan, Release, Step
-from devclient.unpack.archive import Limits
+from mirror.archive.archive import Limits
 from mirror.files import Calls, Files
 from tests.support import archives, devices
 

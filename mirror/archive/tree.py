@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from devclient.unpack.compressed import Flaw
-from devclient.unpack.ustar import Kind
+from mirror.archive.tar_headers import Kind
 from mirror.canonical import shown
+from mirror.errors import InvalidArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devclient.unpack.ustar import Member
+    from mirror.archive.tar_headers import Member
 
 _ON_DISK = 4096  # bytes in a block of the file system
 _LONGEST_NAME = 255
@@ -74,14 +74,14 @@ class Tree:
         """Judge the next member, and take it in.
 
         Raises:
-            Flaw: an archive must not have it.
+            InvalidArchiveError: an archive must not have it.
         """
         parts = _parts(member.name)
         _check_mode(member)
         if member.kind is Kind.FOLDER:
             return self._add_folder(member, parts)
         if not parts:
-            raise Flaw(f"{shown(member.name)} is {member.kind.value} in the place of the folder itself")
+            raise InvalidArchiveError(f"{shown(member.name)} is {member.kind.value} in the place of the folder itself")
         parent, new_folders = self._reach(parts[:-1], member)
         if parts[-1] in parent.entries:
             raise _twice(member)
@@ -120,7 +120,9 @@ class Tree:
                 new_folders.append("/".join(parts[:number]))
             if not isinstance(found, Folder):
                 above = shown("/".join(parts[:number]))
-                raise Flaw(f"{shown(member.name)} needs a folder where the archive has {found.value}: {above}")
+                raise InvalidArchiveError(
+                    f"{shown(member.name)} needs a folder where the archive has {found.value}: {above}"
+                )
             folder = found
         return folder, new_folders
 
@@ -135,7 +137,9 @@ class Tree:
         for part in source:
             folder = folder.entries.get(part) if isinstance(folder, Folder) else None
         if folder is not Kind.FILE:
-            raise Flaw(f"{shown(member.name)} is a hard link to {shown(member.leads_to)}, no file that came before it")
+            raise InvalidArchiveError(
+                f"{shown(member.name)} is a hard link to {shown(member.leads_to)}, no file that came before it"
+            )
         return "/".join(source)
 
     def _grow(self, size: int) -> None:
@@ -143,29 +147,31 @@ class Tree:
         self.count += 1
         self.size += -(-size // _ON_DISK) * _ON_DISK
         if self.count > self._most_entries:
-            raise Flaw(f"its archive has more than {self._most_entries} entries")
+            raise InvalidArchiveError(f"its archive has more than {self._most_entries} entries")
         if self.size > self._most_bytes:
-            raise Flaw(f"its archive unpacks to more than {self._most_bytes} bytes")
+            raise InvalidArchiveError(f"its archive unpacks to more than {self._most_bytes} bytes")
 
 
 def _parts(name: str) -> list[str]:
     """Split a name into the names of folders and its own; none of them leads anywhere else."""
     if not name or name.startswith("/"):
-        raise Flaw(f"{shown(name)} is not a path within the folder")
+        raise InvalidArchiveError(f"{shown(name)} is not a path within the folder")
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise Flaw(f"{shown(name)} may lead out of the folder")
+        raise InvalidArchiveError(f"{shown(name)} may lead out of the folder")
     if "\0" in name:
-        raise Flaw(f"{shown(name)} has a NUL in it")
+        raise InvalidArchiveError(f"{shown(name)} has a NUL in it")
     _check_length(name, parts)
     return parts
 
 
 def _check_length(name: str, parts: list[str]) -> None:
     if len(name.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
-        raise Flaw(f"{shown(name)} is too long: {_LONGEST_NAME} bytes between slashes, {_LONGEST_PATH} in all")
+        raise InvalidArchiveError(
+            f"{shown(name)} is too long: {_LONGEST_NAME} bytes between slashes, {_LONGEST_PATH} in all"
+        )
     if len(parts) > _DEEPEST:
-        raise Flaw(f"{shown(name)} is too deep: {_DEEPEST} names, one below the other")
+        raise InvalidArchiveError(f"{shown(name)} is too deep: {_DEEPEST} names, one below the other")
 
 
 def _check_symlink(member: Member, depth: int) -> None:
@@ -178,18 +184,18 @@ def _check_symlink(member: Member, depth: int) -> None:
     ups = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
     says = f"{shown(member.name)} is a symlink to {shown(target)}"
     if not target or "\0" in target:
-        raise Flaw(f"{says}, which is no path")
+        raise InvalidArchiveError(f"{says}, which is no path")
     if target.startswith("/") or ups > depth:
-        raise Flaw(f"{says}, out of the folder")
+        raise InvalidArchiveError(f"{says}, out of the folder")
     if ".." in parts[ups:]:
-        raise Flaw(f"{says}, where .. stands after a name (make it go up first, then down)")
+        raise InvalidArchiveError(f"{says}, where .. stands after a name (make it go up first, then down)")
     _check_length(target, parts)
 
 
 def _check_mode(member: Member) -> None:
     if special := [name for bit, name in _SPECIAL.items() if member.mode & bit]:
-        raise Flaw(f"{shown(member.name)} is {' and '.join(special)}, which no member may be")
+        raise InvalidArchiveError(f"{shown(member.name)} is {' and '.join(special)}, which no member may be")
 
 
-def _twice(member: Member) -> Flaw:
-    return Flaw(f"{shown(member.name)} is in the archive twice")
+def _twice(member: Member) -> InvalidArchiveError:
+    return InvalidArchiveError(f"{shown(member.name)} is in the archive twice")

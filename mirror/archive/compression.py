@@ -1,7 +1,7 @@
 """The bytes of a file that may be compressed, in blocks: constant memory, whatever the file claims.
 
 What compressed it is told by its first bytes, never by its name. Streams one after the other are one, as pbzip2
-and pzstd write them, and NULs may pad them; anything else that follows a stream is a flaw. The modules bz2 and
+and pzstd write them, and NULs may pad them; anything else that follows a stream is an error. The modules bz2 and
 lzma would not mind, so their decompressors are driven here. What the bytes mean is not known here.
 """
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mirror.blobs import CHUNK
+from mirror.errors import InvalidArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,10 +31,6 @@ _KINDS = {
     "bzip2": re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"),
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),  # the second, because pzstd begins with it
 }
-
-
-class Flaw(Exception):  # noqa: N818 - not an error that anyone is shown: a reason for one
-    """What is wrong with an archive, in words."""
 
 
 class _Decompressor(Protocol):
@@ -60,7 +57,7 @@ def plain(chunks: Iterator[bytes], importing: Callable[[str], Any] = importlib.i
     """Return the bytes of a file, given in `chunks`, without their compression; no block of them is empty.
 
     Raises:
-        Flaw: this device cannot read that compression; or, from the blocks, it is damaged.
+        InvalidArchiveError: this device cannot read that compression; or, from the blocks, it is damaged.
     """
     first = next(chunks, b"")
     chunks = itertools.chain([first] if first else [], chunks)
@@ -93,7 +90,7 @@ def _zstd(importing: Callable[[str], Any]) -> _Method:
     with suppress(ImportError):
         module = importing("zstandard")
         return _Method(lambda: _Zstandard(module.ZstdDecompressor(max_window_size=_MEMORY)), module.ZstdError)
-    raise Flaw(
+    raise InvalidArchiveError(
         "its archive is compressed by zstd, which this device's Python cannot read"
         " (3.14 can, and others that have the package zstandard or backports.zstd)"
     )
@@ -112,12 +109,12 @@ def _decompressed(chunks: Iterable[bytes], kind: str, method: _Method) -> Iterat
             try:
                 data = stream.decompress(rest, CHUNK)
             except (method.error, EOFError, ValueError) as error:
-                raise Flaw(_damage(kind, streams, error)) from None
+                raise InvalidArchiveError(_damage(kind, streams, error)) from None
             rest = stream.unused_data if stream.eof else b""
             if data:
                 yield data
     if not stream.eof:
-        raise Flaw(f"its archive is cut off: what {kind} compressed does not end")
+        raise InvalidArchiveError(f"its archive is cut off: what {kind} compressed does not end")
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """The headers of tar archives: how they spell a member, not what a member may be.
 
-Pure. Ustar, GNU's and pax' forms are read, strictly: what readers of tar could take differently is a flaw.
+Pure. Ustar, GNU's and pax' forms are read, strictly: what readers of tar could take differently is an error.
 Owners and extended attributes are not read.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from devclient.unpack.compressed import Flaw
 from mirror.canonical import shown
+from mirror.errors import InvalidArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,7 +98,7 @@ def extension(kind: bytes, data: bytes) -> dict[bytes, bytes]:
         return {b"linkpath": _text(data)}
     records = dict(_records(data))
     if kind == SHARED_PAX and records.keys() - {b"mtime"}:
-        raise Flaw("its archive gives all its members one name or one size")
+        raise InvalidArchiveError("its archive gives all its members one name or one size")
     return records
 
 
@@ -121,9 +121,11 @@ def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         record = data[length.end() if length else at : end]
         key, equals, value = record[:-1].partition(b"=")
         if not equals or not record.endswith(b"\n") or end > len(data):
-            raise Flaw(f"its archive has a damaged pax header: {_quoted(data[at : at + 60])}")
+            raise InvalidArchiveError(f"its archive has a damaged pax header: {_quoted(data[at : at + 60])}")
         if key.startswith(_SPARSE):
-            raise Flaw("its archive has a sparse file, which is not unpacked (make it without tar's --sparse)")
+            raise InvalidArchiveError(
+                "its archive has a sparse file, which is not unpacked (make it without tar's --sparse)"
+            )
         if key in _READ:
             yield key, value
         at = end
@@ -132,34 +134,38 @@ def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _kind(letter: bytes, name: str) -> Kind:
     kind = _KINDS.get(letter)
     if kind is None:
-        raise Flaw(f"{shown(name)} is {_REFUSED.get(letter, f'of a kind that is not unpacked ({letter!r})')}")
+        raise InvalidArchiveError(
+            f"{shown(name)} is {_REFUSED.get(letter, f'of a kind that is not unpacked ({letter!r})')}"
+        )
     if letter == b"\0" and name.endswith("/"):  # the spelling of folders before they had a letter
         return Kind.FOLDER
     if kind is not Kind.FOLDER and name.endswith("/"):
-        raise Flaw(f"{shown(name)} is {kind.value} with the name of a folder")
+        raise InvalidArchiveError(f"{shown(name)} is {kind.value} with the name of a folder")
     return kind
 
 
 def _size(name: str, kind: Kind, text: bytes) -> int:
     if not _SIZE.fullmatch(text):
-        raise Flaw(f"{shown(name)} has a size that is no number: {_quoted(text)}")
+        raise InvalidArchiveError(f"{shown(name)} has a size that is no number: {_quoted(text)}")
     size = int(text)
     if size < 0:
-        raise Flaw(f"{shown(name)} has {size} bytes")
+        raise InvalidArchiveError(f"{shown(name)} has {size} bytes")
     if size and kind is not Kind.FILE:
-        raise Flaw(f"{shown(name)} is {kind.value} with a content of {size} bytes")
+        raise InvalidArchiveError(f"{shown(name)} is {kind.value} with a content of {size} bytes")
     return size
 
 
 def _nanoseconds(name: str, text: bytes) -> int:
     found = _TIME.fullmatch(text)
     if not found:
-        raise Flaw(f"{shown(name)} has a time that is no number: {_quoted(text)}")
+        raise InvalidArchiveError(f"{shown(name)} has a time that is no number: {_quoted(text)}")
     sign, seconds, fraction = found.groups(b"")
     value = int(seconds) * 10**9 + int((fraction + b"000000000")[:9])
     value = -value if sign else value
     if value // 10**9 not in _TIMES:
-        raise Flaw(f"{shown(name)} has a time that no device can keep: {_quoted(text)} seconds after 1970")
+        raise InvalidArchiveError(
+            f"{shown(name)} has a time that no device can keep: {_quoted(text)} seconds after 1970"
+        )
     return value
 
 
@@ -170,7 +176,7 @@ def _number(field: bytes) -> int:
     if field[0] == 0xFF:
         return int.from_bytes(field, "big", signed=True)
     if (number := _octal(field)) is None:
-        raise Flaw(f"its archive has a damaged header: {_quoted(field)} is no number")
+        raise InvalidArchiveError(f"its archive has a damaged header: {_quoted(field)} is no number")
     return number
 
 
@@ -187,7 +193,7 @@ def _decoded(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError:
-        raise Flaw(f"{_quoted(text)} is not UTF-8, as names have to be") from None
+        raise InvalidArchiveError(f"{_quoted(text)} is not UTF-8, as names have to be") from None
 
 
 def _quoted(text: bytes) -> str:
