@@ -73,8 +73,8 @@ def pack(
         ContentError: `fields` break a rule; told before the file is hashed.
         PackError: the file cannot be read, or the output not be written.
     """
-    path = output or file.with_name(f"{file.name}.json")
     _check_package(file)
+    path = output or file.with_name(f"{file.name}.json")
     _check_output(path, file, overwrite=overwrite)
     packed, warnings, _ = describe(file, fields, progress)
     _check_output(path, file, overwrite=overwrite)  # again: hashing gigabytes takes minutes

@@ -160,6 +160,13 @@ def test_a_folder_is_told_with_the_way_out(tmp_path: Path) -> None:
         pack(tmp_path, FIELDS, None, Files())
 
 
+@pytest.mark.parametrize("spelling", [".", "/", ".."])
+def test_a_folder_without_a_name_is_told_alike(spelling: str) -> None:
+    """However a folder is spelled, the answer is a sentence."""
+    with pytest.raises(PackError, match="is a folder: make a tar archive"):
+        pack(Path(spelling), FIELDS, None, Files())
+
+
 def test_a_fifo_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     """Nothing that could block or never end is read."""
     os.mkfifo(tmp_path / "fifo")
