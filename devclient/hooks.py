@@ -162,6 +162,7 @@ class Runner:
             if left <= 0 or self._shall_stop(hook):
                 return False
             self.lifeline.beat()
+            orphans.reap(but=pid)
             tail.read(min(left, self.lifeline.every))
         return True
 

@@ -102,6 +102,19 @@ def end(
     return found
 
 
+def reap(but: int = 0) -> None:
+    """Wait for ended processes that became children of this one when their parents died.
+
+    Only process 1, as otadevice is in a container, gets such children. The child with the id `but` is left to its
+    own waiter; there must be no other.
+    """
+    if os.getpid() != 1:
+        return
+    with contextlib.suppress(ChildProcessError):  # there are none, or no more
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != but:
+            os.waitpid(ended.si_pid, 0)
+
+
 class _Group:
     """The members of a group, as far as they are shown to be of the one that `process` led."""
 

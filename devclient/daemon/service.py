@@ -12,6 +12,7 @@ import select
 import signal
 from typing import TYPE_CHECKING, Any, Self
 
+from devclient import orphans
 from devclient.lifeline import Lifeline
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Service(Lifeline):
         for number, handler in ((signal.SIGTERM, self._on_stop), (signal.SIGINT, self._on_stop)):
             self._handlers[number] = signal.signal(number, handler)
         self._handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_reload)
+        # as process 1 it wakes for children that it never started, and waits for them
+        self._handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._on_child)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,6 +86,7 @@ class Service(Lifeline):
     def wait(self, seconds: float) -> None:
         """Sleep at most so long, less if a signal comes, and never longer than a sign of life may take."""
         self.beat()
+        orphans.reap()
         descriptors = [self._woken, *([] if self.wakes is None else [self.wakes])]
         select.select(descriptors, [], [], max(0.0, min(seconds, self.every / 2)))
         with contextlib.suppress(BlockingIOError):
@@ -94,6 +98,9 @@ class Service(Lifeline):
 
     def _on_reload(self, *_: object) -> None:
         self.reloading = True
+        _leave_word(self._wake)
+
+    def _on_child(self, *_: object) -> None:
         _leave_word(self._wake)
 
 
