@@ -11,7 +11,6 @@ import shlex
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
 
 import jinja2
 
@@ -90,7 +89,7 @@ class People:
             "releases": [_release(row) for row in branch.rows],
             "list": _UP + layout.release_list(package, branch.name),
             "ask": f"{self._url}/maxVersion?package={package}&branch={branch.name}",
-            "fetch": f"{self._url}/{layout.blob(highest.blob)}",
+            "fetch": f"{self._url}/{layout.url_path(layout.blob(highest.blob))}",
         }
 
     def _render(self, template: str, path: str, **values: object) -> Page:
@@ -167,4 +166,4 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_TEMPLATES.filters |= {"amount": _amount, "counted": _counted, "link": quote, "shell": shlex.quote}
+_TEMPLATES.filters |= {"amount": _amount, "counted": _counted, "link": layout.url_path, "shell": shlex.quote}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devclient.check import Offer
-    from devclient.web.fetcher import Body
+    from devclient.web.answers import Body
     from mirror.files import Files
 
 _ENOUGH = 64 * 1024

@@ -1,7 +1,7 @@
 """Where every file of the mirror lives (contract, section 3).
 
 Both programs ask this module for a path; neither spells one.
-Paths are relative to the mirror's root, with `/` between segments, and serve as URLs too.
+Paths are relative to the mirror's root, with `/` between segments; `url_path` spells them for URLs.
 Names are checked here, so a path that comes out is safe to join.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from typing import NamedTuple
+from urllib.parse import quote
 
 from mirror import names
 
@@ -80,6 +81,14 @@ def parse_metadata(path: str) -> tuple[str, int] | None:
     """Read role and version in the path of metadata; None for any other path."""
     match = _METADATA.fullmatch(path)
     return (match["role"], int(match["version"])) if match else None
+
+
+def url_path(path: str) -> str:
+    """Return a path as it stands in a URL.
+
+    Everything outside `A-Z a-z 0-9 . _ ~ - /` is percent-encoded: object stores read a plain `+` as a space.
+    """
+    return quote(path, safe="/")
 
 
 def kind(path: str) -> Kind:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -155,3 +157,19 @@ def test_other_paths_are_not_read(path: str) -> None:
     """A path that layout does not make has no names in it."""
     assert layout.parse_release_list(path) is None
     assert layout.parse_get_version(path) is None
+
+
+def test_a_url_has_no_plus() -> None:
+    """Object stores read it as a space; nor has it anything else that some host reads in its own way."""
+    path = layout.get_version("app", "main", "2.2+a~b_c-d.e")
+
+    assert layout.url_path(path) == "getVersion/app/main/2.2%2Ba~b_c-d.e.json"
+
+
+@given(st.text())
+def test_a_url_is_spelled_with_few_characters(text: str) -> None:
+    """And means what it was made of."""
+    spelled = layout.url_path(text.encode("utf-8", "replace").decode())
+
+    assert re.fullmatch(r"(?:[A-Za-z0-9._~/-]|%[0-9A-F]{2})*", spelled)
+    assert unquote(spelled) == text.encode("utf-8", "replace").decode()

@@ -18,7 +18,7 @@ from builder.client import parcel, signed
 from builder.client.push import Patience, get, push
 from builder.client.target import target
 from builder.commands import options, statements
-from mirror import names
+from mirror import layout, names
 from mirror.content import MAX_BYTES
 from mirror.errors import OTAError
 
@@ -136,7 +136,7 @@ def _push_signed(
     order = signing.order(*subject, sent, patience.now())
 
     def read(path: str, most_bytes: int) -> bytes | None:
-        return get(f"{mirror}/{path}", most_bytes, patience)
+        return get(f"{mirror}/{layout.url_path(path)}", most_bytes, patience)
 
     receipt: Receipt | None = None
     if there is None:

@@ -16,6 +16,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from devclient.errors import MirrorRefusesError, NotOnMirrorError
 from devclient.trust_errors import MixAndMatchError, UndelegatedError, UnsignedMirrorError
+from devclient.web.headers import UNKNOWN
 from mirror import layout, trust
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from devclient.trust.origin import Origin
-    from devclient.web.fetcher import Answer
+    from devclient.web.answers import Answer
+    from devclient.web.headers import Validators
 
 _NOT_FOUND = 404
 
@@ -105,23 +107,25 @@ class Courier(FetcherInterface):
         return data
 
 
-def ask_timestamp(origin: Origin, etag: str = "", known: bytes = b"") -> Answer:
+def ask_timestamp(origin: Origin, known: Validators = UNKNOWN, data: bytes = b"") -> Answer:
     """Ask for the timestamp.
 
     Args:
         origin: whom to ask.
-        etag: what the remote called the one that is here, "" to have it sent in any case.
-        known: its bytes, which are answered if it has not changed.
+        known: what the remote gave with the one that is here; nothing to have it sent in any case.
+        data: its bytes, which are answered if it has not changed.
 
     Raises:
         UnsignedMirrorError: there is none.
         DeviceError: as `Fetcher.ask`.
     """
     try:
-        answer = origin.ask(layout.TIMESTAMP, limit=trust.MAX_BYTES[trust.TIMESTAMP], etag=etag)
+        # uncompressed: servers that compress do not know their own ETag again, and it is small
+        limit = trust.MAX_BYTES[trust.TIMESTAMP]
+        answer = origin.ask(layout.TIMESTAMP, limit=limit, known=known, compressed=False)
     except NotOnMirrorError as error:
         raise UnsignedMirrorError(error.url, error.status) from error
-    return answer if answer.data is not None else replace(answer, data=known)
+    return answer if answer.data is not None else replace(answer, data=data)
 
 
 def _says(data: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from devclient.trust import standing
 from devclient.trust.clock import Floor
+from devclient.web.headers import UNKNOWN, Validators
 from mirror import trust
 
 if TYPE_CHECKING:
@@ -22,13 +23,13 @@ class Notes:
     """What is noted.
 
     Attributes:
-        etag: what the mirror called the timestamp that is here.
-        sha256: of that timestamp's bytes; with others the ETag means nothing.
+        validators: what the mirror gave with the timestamp that is here.
+        sha256: of that timestamp's bytes; with others the validators mean nothing.
         standing: what it says.
         floor: the time that was reached.
     """
 
-    etag: str = ""
+    validators: Validators = UNKNOWN
     sha256: str = ""
     standing: Standing | None = None
     floor: Floor | None = None
@@ -37,7 +38,8 @@ class Notes:
         """Return the file."""
         floor = {"reached": trust.time(self.floor.reached), "keys": sorted(self.floor.keys)} if self.floor else None
         fields = {
-            "etag": self.etag,
+            "etag": self.validators.etag,
+            "modified": self.validators.modified,
             "sha256": self.sha256,
             "standing": self.standing.fields() if self.standing else None,
             "floor": floor,
@@ -50,7 +52,7 @@ def parse(raw: bytes) -> Notes:
     try:
         fields = json.loads(raw)
         return Notes(
-            str(fields["etag"]),
+            Validators(str(fields["etag"]), str(fields.get("modified", ""))),  # releases before knew the ETag only
             str(fields["sha256"]),
             standing.parse(fields["standing"]) if fields["standing"] else None,
             _floor(fields["floor"]) if fields["floor"] else None,

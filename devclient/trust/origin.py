@@ -8,6 +8,7 @@ believed to be the mirror, whatever it says: what that is worth is judged elsewh
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from devclient.copy_errors import IncompleteCopyError
 from devclient.errors import BrokenPromiseError, MirrorRefusesError, NetworkError, NotOnMirrorError
 from devclient.trust_errors import IncompleteMirrorError, is_copy
+from devclient.web.headers import UNKNOWN
+from mirror import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from devclient.web.fetcher import Answer, Body
+    from devclient.web.answers import Answer, Body
+    from devclient.web.headers import Validators
 
 REST = 30
 """For how many requests a URL that failed comes after the others."""
@@ -47,10 +51,18 @@ class _Failure(NamedTuple):
 class Source(Protocol):
     """Brings files: a `Fetcher` from the web, a `Folder` from a copy."""
 
-    def ask(self, url: str, *, limit: int, etag: str = "") -> Answer:
+    def ask(
+        self,
+        url: str,
+        *,
+        limit: int,
+        known: Validators = UNKNOWN,
+        compressed: bool = True,
+        around_caches: bool = False,
+    ) -> Answer:
         """See `Fetcher.ask`."""
 
-    def stream(self, url: str, offset: int = 0) -> AbstractContextManager[Body]:
+    def stream(self, url: str, offset: int = 0, *, around_caches: bool = False) -> AbstractContextManager[Body]:
         """See `Fetcher.stream`."""
 
 
@@ -66,11 +78,20 @@ class Origin:
 
     def address(self, path: str) -> str:
         """Return the preferred URL of a file."""
-        return f"{self._urls[0]}/{path}"
+        return _address(self._urls[0], path)
 
-    def ask(self, path: str, *, limit: int, etag: str = "") -> Answer:
+    def ask(
+        self,
+        path: str,
+        *,
+        limit: int,
+        known: Validators = UNKNOWN,
+        compressed: bool = True,
+        around_caches: bool = False,
+    ) -> Answer:
         """Fetch a small file that may not be there; see `Fetcher.ask`."""
-        return self._first(lambda url: self._fetcher.ask(f"{url}/{path}", limit=limit, etag=etag))
+        ask = functools.partial(self._fetcher.ask, limit=limit, known=known, compressed=compressed)
+        return self._first(lambda url: ask(_address(url, path), around_caches=around_caches))
 
     def fetch(self, path: str, *, limit: int) -> Answer:
         """Fetch a small file that the mirror names.
@@ -83,7 +104,7 @@ class Origin:
             try:
                 return self.ask(path, limit=limit)
             except MirrorRefusesError as error:
-                return self._elsewhere(lambda url: self._fetcher.ask(f"{url}/{path}", limit=limit), error)
+                return self._elsewhere(lambda url: self._fetcher.ask(_address(url, path), limit=limit), error)
 
     @contextlib.contextmanager
     def stream(self, path: str, offset: int) -> Iterator[Body]:
@@ -110,7 +131,7 @@ class Origin:
     @contextlib.contextmanager
     def _stream(self, url: str, path: str, offset: int) -> Iterator[Body]:
         try:
-            with self._fetcher.stream(f"{url}/{path}", offset) as body:
+            with self._fetcher.stream(_address(url, path), offset) as body:
                 yield replace(body, others=len(self._urls) - 1)
         except (NetworkError, BrokenPromiseError) as error:
             self._blame(url, lied=isinstance(error, BrokenPromiseError))
@@ -149,6 +170,11 @@ class Origin:
 
     def _blame(self, url: str, *, lied: bool = False) -> None:
         self._failures[url] = _Failure(lied or self._failure(url).lied, self._asked)
+
+
+def _address(url: str, path: str) -> str:
+    """Return where a file is: in a folder under its own name, on the web as URLs are spelled."""
+    return f"{url}/{path if is_copy(url) else layout.url_path(path)}"
 
 
 @contextlib.contextmanager

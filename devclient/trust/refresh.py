@@ -17,6 +17,7 @@ from devclient.trust.courier import Courier, ask_timestamp
 from devclient.trust.judge import Judge
 from devclient.trust.notes import Notes
 from devclient.trust_errors import ClockSuspectError, ExpiredError, TrustError
+from devclient.web.headers import UNKNOWN
 from mirror import canonical
 from mirror.errors import OTAError
 
@@ -108,7 +109,7 @@ class Trust:
         noted = self._notes.standing if self._notes.sha256 == canonical.digest(known) else None
         if noted is None or now >= noted.worries_from:
             return self._run(Courier(self._origin), now)
-        answer = ask_timestamp(self._origin, self._notes.etag, known)
+        answer = ask_timestamp(self._origin, self._notes.validators, known)
         if answer.data != known:
             return self._run(Courier(self._origin, answer), now)
         try:
@@ -134,10 +135,10 @@ class Trust:
         if found is None:
             return replace(before, floor=clock.raised(before.floor, None, keys))
         sha256, answer = canonical.digest(known), courier.timestamp
-        etag = before.etag if before.sha256 == sha256 else ""
+        validators = before.validators if before.sha256 == sha256 else UNKNOWN
         if answer and answer.data == known:
-            etag = answer.etag
-        return Notes(etag, sha256, found, clock.raised(before.floor, found.issued, keys))
+            validators = answer.validators
+        return Notes(validators, sha256, found, clock.raised(before.floor, found.issued, keys))
 
     def _timestamp(self) -> bytes:
         """Return the timestamp that is here; nothing if there is none."""

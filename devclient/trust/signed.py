@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from devclient.trust.copies import Copy
     from devclient.trust.judge import Target
     from devclient.trust.standing import Standing
-    from devclient.web.fetcher import Body, Fetcher
+    from devclient.web.answers import Body
+    from devclient.web.fetcher import Fetcher
 
 
 class Mirrors:

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import ssl
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -21,19 +20,19 @@ from requests.adapters import HTTPAdapter
 from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
 from devclient.trust_errors import EndlessDataError
 from devclient.web import gzipped, headers
+from devclient.web.answers import BLOCK, Answer, Body
+from devclient.web.headers import UNKNOWN, Validators
 from devclient.web.pace import Pace, PacedResponse
 from devclient.web.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from urllib3.connectionpool import HTTPConnectionPool
 
     from devclient.settings.config import Network
 
 MAX_REDIRECTS = 5
-BLOCK = 64 * 1024
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
@@ -41,43 +40,8 @@ _GONE = frozenset({404, 410})
 # answer to no condition, or a part, or no such part, of what was asked for as a whole, which something on the way mixes
 # up
 _PASSING = frozenset({206, 304, 407, 408, 416, 425, 429})
+_AROUND = {"Cache-Control": "no-cache"}
 _PAGE = "a web page came instead of JSON, as from a network that wants a sign-in"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server answers about a small file.
-
-    Attributes:
-        url: what was asked for.
-        data: the file; None if it has not changed.
-        etag: what to ask with next time, "" if the server does not tell.
-        date: what the server takes for the time; nothing vouches for it.
-    """
-
-    url: str
-    data: bytes | None
-    etag: str = ""
-    date: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Body:
-    """The bytes of a file as they come.
-
-    Attributes:
-        start: where in the file they begin.
-        total: size of the whole file, None if the server does not tell.
-        blocks: the bytes, at most `BLOCK` at a time.
-        is_page: whether they are said to be a web page, as those of a network that wants a sign-in are.
-        others: how many other places the file can be had from.
-    """
-
-    start: int
-    total: int | None
-    blocks: Iterator[bytes]
-    is_page: bool = False
-    others: int = 0
 
 
 class Fetcher:
@@ -119,8 +83,23 @@ class Fetcher:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def ask(self, url: str, *, limit: int, etag: str = "") -> Answer:
-        """Fetch a JSON file of at most `limit` bytes, if it is not the one that the server calls `etag`.
+    def ask(
+        self,
+        url: str,
+        *,
+        limit: int,
+        known: Validators = UNKNOWN,
+        compressed: bool = True,
+        around_caches: bool = False,
+    ) -> Answer:
+        """Fetch a JSON file of at most `limit` bytes, if it is not the one that the server knows by `known`.
+
+        Args:
+            url: of the file.
+            limit: bytes, also of what is compressed.
+            known: what this server gave with the bytes that are here; "not modified" is no answer to none.
+            compressed: whether it may come compressed; not every server knows again what it compressed.
+            around_caches: whether caches on the way have to ask the server itself.
 
         Raises:
             NetworkError: it did not come, or something that is not the mirror answered.
@@ -128,16 +107,17 @@ class Fetcher:
             MirrorRefusesError: the mirror does not give it.
             EndlessDataError: more than `limit` bytes came, decompressed if they were compressed.
         """
-        condition = {"If-None-Match": etag} if headers.etag(etag) else {}
-        with self._open(url, {"Accept-Encoding": "gzip", **condition}) as response:
+        condition = known.condition()
+        fields = condition | ({"Accept-Encoding": "gzip"} if compressed else {}) | (_AROUND if around_caches else {})
+        with self._open(url, fields) as response:
             date = headers.date(response.headers.get("Date", ""))
             if response.status_code == HTTPStatus.NOT_MODIFIED and condition:
-                return Answer(url, None, etag, date)
+                return Answer(url, None, known, date)
             _expect(response, HTTPStatus.OK)
-            return Answer(url, _small(response, url, limit), headers.etag(response.headers.get("ETag", "")), date)
+            return Answer(url, _small(response, url, limit), Validators.of(response.headers), date)
 
     @contextlib.contextmanager
-    def stream(self, url: str, offset: int = 0) -> Iterator[Body]:
+    def stream(self, url: str, offset: int = 0, *, around_caches: bool = False) -> Iterator[Body]:
         """Open a file from `offset` on; from its start if the server cannot continue there.
 
         Raises:
@@ -146,12 +126,12 @@ class Fetcher:
             MirrorRefusesError: as `ask`.
         """
         if offset:
-            with self._open(url, {"Range": f"bytes={offset}-"}) as response:
+            with self._open(url, {"Range": f"bytes={offset}-"} | (_AROUND if around_caches else {})) as response:
                 if body := self._continued(response, offset):
                     self._pace.lift()
                     yield body
                     return
-        with self._open(url, {}) as response:
+        with self._open(url, (_AROUND if around_caches else {})) as response:
             _expect(response, HTTPStatus.OK)
             self._pace.lift()
             yield self._whole(response)

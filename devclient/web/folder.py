@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from devclient.copy_errors import UnreadableCopyError
 from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError
 from devclient.trust_errors import EndlessDataError
-from devclient.web.fetcher import BLOCK, Answer, Body
+from devclient.web.answers import BLOCK, Answer, Body
 from mirror import layout
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Folder:
             return stat.S_ISREG((self._root / layout.TIMESTAMP).stat().st_mode)
         return False
 
-    def ask(self, url: str, *, limit: int, etag: str = "") -> Answer:  # noqa: ARG002 - reading costs less than a condition
-        """Read a small file of at most `limit` bytes.
+    def ask(self, url: str, *, limit: int, **_how: object) -> Answer:
+        """Read a small file of at most `limit` bytes; how the web would be asked means nothing here.
 
         Raises:
             NetworkError: it cannot be read, or the whole copy is gone.
@@ -60,7 +60,7 @@ class Folder:
         return Answer(url, bytes(data))
 
     @contextlib.contextmanager
-    def stream(self, url: str, offset: int = 0) -> Iterator[Body]:
+    def stream(self, url: str, offset: int = 0, **_how: object) -> Iterator[Body]:
         """Open a file from `offset` on; from its start if it has no more bytes than that.
 
         Raises:

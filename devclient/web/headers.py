@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import email.utils
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from devclient.errors import NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # no more digits than sizes have: thousands of them are an error of their own to int()
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -15,6 +20,35 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)")
 _DAY = 24 * 60 * 60.0
 # as RFC 9110 has it, and no longer than it needs to be, because it is kept
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
+
+
+_MODIFIED = re.compile(r"[A-Za-z0-9,:+ -]{1,64}")
+
+
+@dataclass(frozen=True)
+class Validators:
+    """What a server calls the bytes that it gave, to ask it whether they have changed (RFC 9110, section 8.8).
+
+    Attributes:
+        etag: its ETag, "" if it gave none.
+        modified: its Last-Modified, letter by letter, "" if it gave none.
+    """
+
+    etag: str = ""
+    modified: str = ""
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Validators:
+        """Read them from the headers of an answer."""
+        return cls(etag(headers.get("ETag", "")), modified(headers.get("Last-Modified", "")))
+
+    def condition(self) -> dict[str, str]:
+        """Return the headers of a conditional request; none if nothing is known, or what was kept is damaged."""
+        fields = {"If-None-Match": etag(self.etag), "If-Modified-Since": modified(self.modified)}
+        return {name: value for name, value in fields.items() if value}
+
+
+UNKNOWN = Validators()
 
 
 def length(text: str) -> int | None:
@@ -31,6 +65,11 @@ def content_range(text: str) -> tuple[int, int | None] | None:
 def etag(text: str) -> str:
     """Read an ETag; "" if it is none."""
     return text if _ETAG.fullmatch(text) else ""
+
+
+def modified(text: str) -> str:
+    """Read a Last-Modified; "" if it is none."""
+    return text if _MODIFIED.fullmatch(text) and date(text) else ""
 
 
 def date(text: str) -> datetime | None:

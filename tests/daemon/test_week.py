@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from devclient.device import Device
     from devclient.settings.config import Settings
     from devclient.trust.standing import Standing
-    from devclient.web.fetcher import Body
+    from devclient.web.answers import Body
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTLY = Window(time(2, 15), time(2, 45), frozenset(DAYS.values()), BERLIN)

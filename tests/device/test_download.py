@@ -18,7 +18,7 @@ import pytest
 
 from devclient import download
 from devclient.errors import BrokenPromiseError, NetworkError, SlowMirrorError
-from devclient.web.fetcher import Body
+from devclient.web.answers import Body
 from mirror.files import Files
 from tests.support import devices, httpd, trees
 from tests.support.faults import CountingCalls

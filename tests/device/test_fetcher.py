@@ -17,6 +17,7 @@ from devclient.held_errors import StoppedError
 from devclient.settings.config import Network
 from devclient.trust_errors import EndlessDataError
 from devclient.web.fetcher import MAX_REDIRECTS, Fetcher
+from devclient.web.headers import Validators
 from mirror.errors import DeviceError
 from tests.support.httpd import PORTAL, Fault
 
@@ -238,20 +239,45 @@ def test_a_file_is_asked_for_by_what_is_known_of_it(fetcher: Fetcher, server: Se
     """With the ETag of an answer the next is 304 and empty, until the file changes."""
     url = f"{server.url}/list.json"
     first = fetcher.ask(url, limit=100)
-    again = fetcher.ask(url, limit=100, etag=first.etag)
+    again = fetcher.ask(url, limit=100, known=first.validators)
     (tree / "list.json").write_bytes(b"{}")
-    changed = fetcher.ask(url, limit=100, etag=first.etag)
+    changed = fetcher.ask(url, limit=100, known=first.validators)
 
     assert (first.data, again.data, changed.data) == (JSON, None, b"{}")
-    assert again.etag == first.etag != changed.etag
-    assert [request.etag for request in server.requests] == ["", first.etag, first.etag]
+    assert again.validators == first.validators != changed.validators
+    assert [request.etag for request in server.requests] == ["", first.validators.etag, first.validators.etag]
     assert [request.status for request in server.requests] == [200, 304, 200]
+
+
+def test_a_server_without_etags_is_asked_by_the_date(fetcher: Fetcher, server: Server) -> None:
+    """It is sent as it came, and where there are both, both are."""
+    url = f"{server.url}/list.json"
+    both = fetcher.ask(url, limit=100).validators
+    fetcher.ask(url, limit=100, known=both)
+    server.misbehave("/", Fault(headers={"ETag": None}))
+    dated = fetcher.ask(url, limit=100).validators
+
+    assert fetcher.ask(url, limit=100, known=dated).data is None
+    assert (dated.etag, dated.modified) == ("", both.modified)
+    asked = [(request.etag, request.modified) for request in server.requests]
+    assert asked == [("", ""), (both.etag, both.modified), ("", ""), ("", both.modified)]
+
+
+def test_a_file_may_be_wanted_as_it_is(fetcher: Fetcher, server: Server) -> None:
+    """Uncompressed, and past whatever caches there are."""
+    fetcher.ask(f"{server.url}/list.json", limit=100)
+    fetcher.ask(f"{server.url}/list.json", limit=100, compressed=False, around_caches=True)
+    with fetcher.stream(f"{server.url}/blob", 1000, around_caches=True):
+        pass
+
+    asked = [(request.accepts, request.cache) for request in server.requests]
+    assert asked == [("gzip", ""), ("identity", "no-cache"), ("identity", "no-cache")]
 
 
 @pytest.mark.parametrize("etag", ["", "no quotes", '"with\n newline"', '"' + "x" * 300 + '"'])
 def test_what_is_no_etag_is_not_sent(fetcher: Fetcher, server: Server, etag: str) -> None:
     """What was kept may be damaged; then the file is simply asked for."""
-    assert fetcher.ask(f"{server.url}/list.json", limit=100, etag=etag).data == JSON
+    assert fetcher.ask(f"{server.url}/list.json", limit=100, known=Validators(etag)).data == JSON
     assert server.requests[-1].etag == ""
 
 
@@ -269,7 +295,7 @@ def test_an_answer_tells_what_the_server_takes_for_the_time(fetcher: Fetcher, se
     head = f"HTTP/1.1 {status}\r\nDate: Mon, 23 Nov 2026 09:00:00 +0100\r\nContent-Length: 0\r\n\r\n"
     server.misbehave("/", Fault(raw=head.encode()))
 
-    answer = fetcher.ask(f"{server.url}/list.json", limit=100, etag='"known"')
+    answer = fetcher.ask(f"{server.url}/list.json", limit=100, known=Validators('"known"'))
 
     assert answer.date == datetime(2026, 11, 23, 8, tzinfo=UTC)
 

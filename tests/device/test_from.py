@@ -18,7 +18,8 @@ from devclient.settings import config
 from devclient.trust import copies
 from devclient.trust.signed import Mirrors
 from devclient.trust_errors import EndlessDataError, ExpiredError, TrustError
-from devclient.web.fetcher import BLOCK, Fetcher
+from devclient.web.answers import BLOCK
+from devclient.web.fetcher import Fetcher
 from devclient.web.folder import Folder
 from mirror import layout, trust
 from mirror.files import Files

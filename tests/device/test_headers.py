@@ -67,6 +67,18 @@ def test_what_is_no_etag_is_nothing(text: str) -> None:
     assert headers.etag(text) == ""
 
 
+@pytest.mark.parametrize("text", ["Mon, 23 Nov 2026 08:00:00 GMT", "Monday, 23-Nov-26 08:00:00 GMT"])
+def test_a_last_modified_is_taken_as_it_was_said(text: str) -> None:
+    """Servers compare its letters, not the time that it means."""
+    assert headers.modified(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "today", "Mon, 23 Nov 2026 08:00:00 GMT\r\nX: y", f"{'Mon, ' * 20}23 Nov 2026"])
+def test_what_is_no_last_modified_is_nothing(text: str) -> None:
+    """What could not be sent again, or would fill the notes, is as good as none."""
+    assert headers.modified(text) == ""
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

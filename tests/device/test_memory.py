@@ -16,6 +16,7 @@ from devclient.trust.memory import Memory
 from devclient.trust.notes import Notes
 from devclient.trust.refresh import Trust
 from devclient.trust.signed import SignedMirror
+from devclient.web.headers import Validators
 from mirror import canonical, trust
 from mirror.files import Calls, Files
 from tests.support import powercut, trees
@@ -286,7 +287,7 @@ def test_what_does_not_last_is_not_written(kept: tuple[Path, Path]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         memory.lay_out(Path(scratch))
         (Path(scratch) / "timestamp.json").write_bytes(b"{}")
-        memory.keep(Path(scratch), Notes("etag"))
+        memory.keep(Path(scratch), Notes(Validators("etag")))
         memory.keep_file(b"{}")
         memory.forget_files(())
 

@@ -15,16 +15,30 @@ from devclient.trust import notes
 from devclient.trust.clock import BUILT, Floor
 from devclient.trust.notes import Notes
 from devclient.trust.standing import Standing
+from devclient.web.headers import Validators
 
 KEYS = frozenset({"a", "b"})
 STANDING = Standing(3, KEYS, 7, BUILT, BUILT, 60, BUILT)
-WHOLE = Notes('"etag"', "0" * 64, STANDING, Floor(datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC), KEYS))
+WHOLE = Notes(
+    Validators('"etag"', "Mon, 23 Nov 2026 07:00:00 GMT"),
+    "0" * 64,
+    STANDING,
+    Floor(datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC), KEYS),
+)
 
 
 @pytest.mark.parametrize("noted", [WHOLE, Notes(), replace(WHOLE, standing=replace(STANDING, issued=None))])
 def test_what_is_noted_is_read_again(noted: Notes) -> None:
     """All of it, or as little as there is."""
     assert notes.parse(noted.encode()) == noted
+
+
+def test_the_notes_of_releases_before_are_read() -> None:
+    """They knew the ETag alone; and what is noted now, those read too."""
+    fields = json.loads(WHOLE.encode())
+    del fields["modified"]
+
+    assert notes.parse(json.dumps(fields).encode()) == replace(WHOLE, validators=Validators('"etag"'))
 
 
 _JSON = st.recursive(

@@ -84,10 +84,10 @@ def test_what_the_mirror_names_and_does_not_have_is_its_fault(fetcher: Fetcher, 
 def test_a_condition_goes_with_the_question(fetcher: Fetcher, server: Server) -> None:
     """To whichever URL answers."""
     origin = Origin([NOBODY, server.url], fetcher)
-    etag = origin.ask("list.json", limit=10).etag
+    known = origin.ask("list.json", limit=10).validators
 
-    assert origin.ask("list.json", limit=10, etag=etag).data is None
-    assert server.requests[-1].etag == etag
+    assert origin.ask("list.json", limit=10, known=known).data is None
+    assert (server.requests[-1].etag, server.requests[-1].modified) == (known.etag, known.modified)
 
 
 def test_a_stream_that_breaks_is_told(fetcher: Fetcher, server: Server) -> None:

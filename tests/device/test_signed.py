@@ -65,7 +65,7 @@ def test_each_file_has_its_place(rig: Rig, mirror: SignedMirror) -> None:
         assert b"".join(body.blocks) == b"345"
 
     paths = [request.path for request in rig.server.requests]
-    assert paths[-3:] == [f"/{hashed(rig.tree)}", f"/{CONTENT}", f"/otafiles/{ONE.sha256}"]
+    assert paths[-3:] == [f"/{hashed(rig.tree)}", f"/{layout.url_path(CONTENT)}", f"/otafiles/{ONE.sha256}"]
     assert f"/{LIST}" not in paths
 
 

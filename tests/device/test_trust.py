@@ -166,11 +166,22 @@ def test_a_publish_elsewhere_costs_few_requests(
 def test_a_mirror_without_etags_is_quiet_too(returning: Rig) -> None:
     """A timestamp that comes again is the same timestamp."""
     kept = returning.trust / "kept" / "notes.json"
-    kept.write_text(json.dumps({**json.loads(kept.read_bytes()), "etag": ""}))
+    kept.write_text(json.dumps({**json.loads(kept.read_bytes()), "etag": "", "modified": ""}))
 
     refresh(returning)
 
     assert asked(returning.server) == [TIMESTAMP]
+
+
+@pytest.mark.parametrize("left_out", ["ETag", "Last-Modified"])
+def test_a_quiet_poll_needs_one_validator(returning: Rig, left_out: str) -> None:
+    """Whichever a host gives; and none that compresses can lose it, because that is not asked for."""
+    returning.server.misbehave("/metadata/", Fault(headers={left_out: None}))
+    refresh(returning)
+    refresh(returning)
+
+    last = returning.server.asked(TIMESTAMP)[-1]
+    assert (last.status, last.sent, last.accepts) == (304, 0, "identity")
 
 
 def test_an_etag_goes_with_the_bytes_that_it_belongs_to(returning: Rig, simulator: Simulator) -> None:

@@ -21,7 +21,9 @@ from devclient.settings.config import Remote, Settings
 from devclient.state import Package
 from devclient.trust.origin import Origin
 from devclient.trust.signed import Mirrors
-from devclient.web.fetcher import Answer, Body, Fetcher
+from devclient.web.answers import Answer, Body
+from devclient.web.fetcher import Fetcher
+from devclient.web.headers import UNKNOWN, Validators
 from mirror import canonical, layout
 from mirror.files import Files
 from tests.support import trees
@@ -170,14 +172,14 @@ class FolderOrigin(Origin):
         """Return the path."""
         return path
 
-    def ask(self, path: str, *, limit: int, etag: str = "") -> Answer:  # noqa: ARG002 - an honest remote keeps limits
-        """Read a file, unless its hash is the `etag`."""
+    def ask(self, path: str, *, known: Validators = UNKNOWN, **_how: object) -> Answer:
+        """Read a file, unless its hash is the ETag that is known."""
         file = self._tree / path
         if not file.is_file():
             raise NotOnMirrorError(path, 404)
         data = file.read_bytes()
-        found = f'"{canonical.digest(data)}"'
-        return Answer(path, None if found == etag else data, found)
+        found = Validators(f'"{canonical.digest(data)}"')
+        return Answer(path, None if found == known else data, found)
 
 
 def offer(tree: Path) -> Offer:

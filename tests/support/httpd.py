@@ -5,9 +5,9 @@
         ...
     assert server.requests[-1].range == "bytes=1000-"
 
-Every request is noted, with the bytes that were sent for it. As nginx does, it gives each file an ETag, answers 304 to
-who has it already, and compresses JSON that is not tiny for clients that accept it. Large files
-are read block by block.
+Every request is noted, with the bytes that were sent for it. As nginx does, it gives each file an ETag and a
+Last-Modified, answers 304 to who has it already, and compresses JSON that is not tiny for clients that accept it.
+As object stores do, it reads a + in a path as a space. Large files are read block by block.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import struct
 import threading
 import zlib
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 if TYPE_CHECKING:
     import ssl
@@ -102,6 +103,8 @@ class Request:
     Attributes:
         etag: the If-None-Match of the client.
         accepts: its Accept-Encoding.
+        modified: its If-Modified-Since.
+        cache: its Cache-Control.
         status: that of the answer; 0 if it has none, being no HTTP.
         head: how many bytes of its head were sent.
         sent: how many bytes of its body were sent.
@@ -112,6 +115,8 @@ class Request:
     agent: str
     etag: str = ""
     accepts: str = ""
+    modified: str = ""
+    cache: str = ""
     status: int = 0
     head: int = 0
     sent: int = 0
@@ -238,6 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         get = self.headers.get
         request = Request(self.path, get("Range", ""), get("User-Agent", ""))
         request.etag, request.accepts = get("If-None-Match", ""), get("Accept-Encoding", "")
+        request.modified, request.cache = get("If-Modified-Since", ""), get("Cache-Control", "")
         self.noted = request
         server.requests.append(request)
         for block in self._answer(server.next_fault(self.path)):
@@ -260,10 +266,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             yield fault.raw
             return
-        file = (fault.folder or self.server.root) / unquote(self.path).lstrip("/")
+        file = (fault.folder or self.server.root) / unquote_plus(self.path).lstrip("/")
         served = _Served(file if file.is_file() else None, fault)
-        headers = self._plain_headers(served.etag)
-        status, start = self._status(fault, served.size, headers.get("ETag"))
+        headers = self._plain_headers(served) | {name: None for name, value in fault.headers.items() if value is None}
+        status, start = self._status(fault, served, headers)
         end = served.size if status in {200, 206} or fault.body is not None else start
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{end}"
@@ -271,32 +277,39 @@ class _Handler(BaseHTTPRequestHandler):
             packed = b"".join(served.blocks(start, end))
             served, start = _Served(None, Fault(body=gzip.compress(packed, mtime=0) if coding == "gzip" else packed)), 0
             end = served.size
-            headers |= {"Content-Encoding": coding, "ETag": f"W/{headers.get('ETag')}"}
+            headers |= {"Content-Encoding": coding, "ETag": f"W/{headers['ETag']}" if headers.get("ETag") else None}
         self._head(status, headers | {"Content-Length": str(end - start)}, fault)
         yield from self._body(served, start, end, fault)
 
-    def _plain_headers(self, etag: str | None) -> dict[str, str | None]:
+    def _plain_headers(self, served: _Served) -> dict[str, str | None]:
         is_json = self.path.endswith(".json")
         headers: dict[str, str | None] = {"Content-Type": "application/json" if is_json else "application/octet-stream"}
         if is_json:
             headers["Vary"] = "Accept-Encoding"
-        if etag is not None:
-            headers["ETag"] = etag
+        if served.etag is not None:
+            headers |= {"ETag": served.etag, "Last-Modified": served.modified}
         return headers
 
-    def _status(self, fault: Fault, size: int, etag: str | None) -> tuple[int, int]:
+    def _status(self, fault: Fault, served: _Served, headers: Mapping[str, str | None]) -> tuple[int, int]:
         """Tell the status of the answer, and where in the file its body begins."""
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
         if fault.status is not None:
             return fault.status, 0
-        if fault.body is None and etag is None:
+        if fault.body is None and served.etag is None:
             return 404, 0
-        if fault.body is None and etag in re.findall(r'"[^"]*"', self.headers.get("If-None-Match", "")):
+        if fault.body is None and self._is_known(headers):
             return 304, 0
         if wanted is None or fault.ignore_range:
             return 200, 0
         start = int(wanted[1])
-        return (206, start) if start < size else (416, 0)
+        return (206, start) if start < served.size else (416, 0)
+
+    def _is_known(self, headers: Mapping[str, str | None]) -> bool:
+        """Return whether the client has the file, by its ETag, or by its date if it knows no ETag."""
+        if names := self.headers.get("If-None-Match"):
+            return headers.get("ETag") in re.findall(r'"[^"]*"', names)
+        since = self.headers.get("If-Modified-Since")
+        return since is not None and since == headers.get("Last-Modified")
 
     def _coding(self, status: int, size: int, fault: Fault) -> str | None:
         """Name the content coding to use."""
@@ -314,7 +327,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.flush_headers()
             self._drip_head(fault.drip_head)
         if status == 304:
-            headers = {name: value for name, value in headers.items() if name in {"Server", "Date", "ETag"}}
+            headers = {
+                name: value for name, value in headers.items() if name in {"Server", "Date", "ETag", "Last-Modified"}
+            }
         for name, value in (headers | dict(fault.headers)).items():
             if value is not None:
                 self.send_header(name, value)
@@ -355,6 +370,7 @@ class _Served:
     Attributes:
         size: how many there are.
         etag: that of the file as it should be served, None if it is not there.
+        modified: when it was changed last, in the same way.
     """
 
     def __init__(self, file: Path | None, fault: Fault) -> None:
@@ -363,6 +379,7 @@ class _Served:
         # at once, because another process may put a new file in its place
         stored = file.read_bytes() if file and small else b""
         self.etag = _etag(file, stored) if file else None
+        self.modified = formatdate(file.stat().st_mtime, usegmt=True) if file else None
         in_memory = stored if fault.body is None else fault.body
         self._open: Callable[[], IO[bytes]] = lambda: io.BytesIO(in_memory)
         if file and not small and fault.body is None:
