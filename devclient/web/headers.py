@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # no more digits than sizes have: thousands of them are an error of their own to int()
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)")
+_SECOND = timedelta(seconds=1)
 _DAY = 24 * 60 * 60.0
 # as RFC 9110 has it, and no longer than it needs to be, because it is kept
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
@@ -39,8 +40,13 @@ class Validators:
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Validators:
-        """Read them from the headers of an answer."""
-        return cls(etag(headers.get("ETag", "")), modified(headers.get("Last-Modified", "")))
+        """Read them from the headers of an answer.
+
+        A Last-Modified counts if a change after the answer cannot have the same (RFC 9110, section 8.8.2.2).
+        """
+        since, now = date(headers.get("Last-Modified", "")), date(headers.get("Date", ""))
+        is_past = since is not None and now is not None and now - since >= _SECOND
+        return cls(etag(headers.get("ETag", "")), modified(headers.get("Last-Modified", "")) if is_past else "")
 
     def condition(self) -> dict[str, str]:
         """Return the headers of a conditional request; none if nothing is known, or what was kept is damaged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import random
 import time
 from dataclasses import replace
@@ -249,9 +250,10 @@ def test_a_file_is_asked_for_by_what_is_known_of_it(fetcher: Fetcher, server: Se
     assert [request.status for request in server.requests] == [200, 304, 200]
 
 
-def test_a_server_without_etags_is_asked_by_the_date(fetcher: Fetcher, server: Server) -> None:
+def test_a_server_without_etags_is_asked_by_the_date(fetcher: Fetcher, server: Server, tree: Path) -> None:
     """It is sent as it came, and where there are both, both are."""
     url = f"{server.url}/list.json"
+    os.utime(tree / "list.json", (0, 1_000_000_000))
     both = fetcher.ask(url, limit=100).validators
     fetcher.ask(url, limit=100, known=both)
     server.misbehave("/", Fault(headers={"ETag": None}))

@@ -8,6 +8,7 @@ import pytest
 
 from devclient.errors import NetworkError
 from devclient.web import headers
+from devclient.web.headers import Validators
 
 
 def test_a_redirect_never_leads_from_https_to_http() -> None:
@@ -71,6 +72,17 @@ def test_what_is_no_etag_is_nothing(text: str) -> None:
 def test_a_last_modified_is_taken_as_it_was_said(text: str) -> None:
     """Servers compare its letters, not the time that it means."""
     assert headers.modified(text) == text
+
+
+@pytest.mark.parametrize(
+    ("now", "counts"),
+    [("Mon, 23 Nov 2026 08:00:01 GMT", True), ("Mon, 23 Nov 2026 08:00:00 GMT", False), ("", False)],
+)
+def test_a_file_that_may_change_within_the_same_second_has_no_date(now: str, *, counts: bool) -> None:
+    """Or what is published then would be taken for what is here, by servers that know nothing but dates."""
+    said = "Mon, 23 Nov 2026 08:00:00 GMT"
+
+    assert Validators.of({"Last-Modified": said, "Date": now}) == Validators("", said if counts else "")
 
 
 @pytest.mark.parametrize("text", ["", "today", "Mon, 23 Nov 2026 08:00:00 GMT\r\nX: y", f"{'Mon, ' * 20}23 Nov 2026"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,7 @@ def test_a_mirror_without_etags_is_quiet_too(returning: Rig) -> None:
 @pytest.mark.parametrize("left_out", ["ETag", "Last-Modified"])
 def test_a_quiet_poll_needs_one_validator(returning: Rig, left_out: str) -> None:
     """Whichever a host gives; and none that compresses can lose it, because that is not asked for."""
+    os.utime(returning.tree / layout.TIMESTAMP, (0, 1_000_000_000))
     returning.server.misbehave("/metadata/", Fault(headers={left_out: None}))
     refresh(returning)
     refresh(returning)
