@@ -34,7 +34,7 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     if file.exists():
         raise ProvisionError(f"{file}: is there already, nothing was changed; edit it, or remove it first")
     try:
-        trusted = pinned.read(root)
+        trusted = pinned.read_new(root)
     except ValueError as error:
         raise ProvisionError(f"{root}: {error}") from error
     files.make_folder(file.parent)

@@ -67,6 +67,7 @@ def advance(signing: Signing) -> Pages | None:
 
 
 def _check(change: Change, signing: Signing) -> None:
+    change.check_keys()
     if missing := change.missing():
         raise KeysError("signatures are missing: " + "; ".join(missing))
     newest = signing.roles.newest_roots()[0]

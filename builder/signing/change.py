@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from tuf.api.metadata import Metadata, Root, Targets
 
 from builder.errors import KeysError
-from mirror import trust
+from mirror import public_keys, trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from securesystemslib.signer import Signer
+    from securesystemslib.signer import Key, Signer
     from tuf.api.metadata import VerificationResult
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -105,6 +105,17 @@ class Change:
                 raise KeysError("these are not copies of the same change; sign copies of one file")
             part.signatures.update(theirs[role].signatures)
 
+    def check_keys(self) -> None:
+        """Raise a KeysError if the change has keys sign that may not, or one key under several ids."""
+        found: list[str] = []
+        for part, before in ((self.root, self.before), (self.targets, self.delegator)):
+            if part:
+                # what was taken in the past is left to a change of its own: all at once might be impossible
+                known = set(public_keys.faults(_keys(before)))
+                found += [fault for fault in public_keys.faults(_keys(part)) if fault not in known]
+        if found:
+            raise KeysError("; ".join(dict.fromkeys(found)))
+
     def encode(self) -> bytes:
         """Return the file."""
         value = {
@@ -125,12 +136,25 @@ class Change:
         return [self.before.signed, *([self.root.signed] if self.root else [])]
 
 
+def _keys(part: Metadata[Any]) -> Mapping[str, Key]:
+    """Return the keys that a root or targets name."""
+    if isinstance(part.signed, Root):
+        return part.signed.keys
+    return part.signed.delegations.keys if part.signed.delegations else {}
+
+
 def decode(raw: bytes) -> Change:
     """Read the file of a change.
 
     Raises:
-        KeysError: it is none.
+        KeysError: it is none, or has keys sign that may not.
     """
+    change = _decoded(raw)
+    change.check_keys()
+    return change
+
+
+def _decoded(raw: bytes) -> Change:
     try:
         value = json.loads(raw)
         if value[_FORM] != 1:

@@ -17,6 +17,7 @@ from securesystemslib.exceptions import KeyMismatchError
 from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from builder.errors import KeysError
+from mirror import public_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,17 +79,15 @@ def public_pem(key: Key) -> bytes:
 
 
 def read_public(file: Path) -> SSlibKey:
-    """Read a public key from a PEM file.
+    """Read a public key that may sign from a PEM file.
 
     Raises:
         KeysError: the file holds none.
     """
-    raw = read(file)
-    try:
-        return SSlibKey.from_crypto(serialization.load_pem_public_key(raw))
-    except (ValueError, UnsupportedAlgorithm):
-        hint = "; that is the private one, the public one ends in .pub" if b"PRIVATE KEY" in raw else ""
-        raise KeysError(f"{file} holds no public key{hint}; `otamirror keys new` makes one") from None
+    key = _public(file)
+    if weakness := public_keys.weakness(key):
+        raise KeysError(f"{file}: {weakness}")
+    return key
 
 
 def open_signer(uri: str, secrets: Secrets, public: Key | None = None) -> Signer:
@@ -108,7 +107,7 @@ def open_signer(uri: str, secrets: Secrets, public: Key | None = None) -> Signer
         scheme, place = _FILE, uri
     if scheme in {_FILE, _VARIABLE}:
         raw = read(Path(place)) if scheme == _FILE else _variable(place)
-        return CryptoSigner(_private(raw, uri, secrets), cast("SSlibKey | None", public))
+        return _crypto_signer(uri, _private(raw, uri, secrets), public)
     if public is None:
         raise NeedsPublicError(f"{uri}: its public key is needed too, which only files and variables can do without")
     try:
@@ -167,7 +166,8 @@ class Keyring:
     def files(self) -> Iterator[tuple[Path, SSlibKey]]:
         """Yield every key of the folder: its private file, there or not, and its public key."""
         for file in sorted(self.folder.glob(f"*{PUBLIC}")):
-            yield file.with_suffix(PRIVATE), read_public(file)
+            # one that may not sign any more is needed until others have taken its place
+            yield file.with_suffix(PRIVATE), _public(file)
 
 
 def passphrase_from(file: Path | None) -> str:
@@ -188,6 +188,28 @@ def secrets_from(file: Path | None, ask: Callable[[str], str] | None) -> Secrets
         raise KeysError(f"the {name} is needed: set {VARIABLE}, or `keys.passphrase_file` in site.toml")
 
     return answer
+
+
+def _public(file: Path) -> SSlibKey:
+    raw = read(file)
+    try:
+        key = serialization.load_pem_public_key(raw)
+    except (ValueError, UnsupportedAlgorithm):
+        hint = "; that is the private one, the public one ends in .pub" if b"PRIVATE KEY" in raw else ""
+        raise KeysError(f"{file} holds no public key{hint}; `otamirror keys new` makes one") from None
+    try:
+        return SSlibKey.from_crypto(key)
+    except ValueError as error:
+        raise KeysError(f"{file}: the key is not taken: {error}; {public_keys.ADVICE}") from None
+
+
+def _crypto_signer(uri: str, private: PrivateKeyTypes, public: Key | None) -> CryptoSigner:
+    try:
+        return CryptoSigner(private, cast("SSlibKey | None", public))
+    except KeyMismatchError:
+        raise
+    except ValueError as error:
+        raise KeysError(f"{uri}: the key cannot sign: {error}; {public_keys.ADVICE}") from None
 
 
 def _private(raw: bytes, uri: str, secrets: Secrets) -> PrivateKeyTypes:

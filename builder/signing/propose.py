@@ -157,7 +157,7 @@ class Draft:
             self._advance(self._root, self._signing.settings.root_days)
         if has_targets:
             self._advance(self._targets, self._signing.settings.targets_days)
-        return Change(
+        change = Change(
             tuple(self._notes),
             self._before,
             self._delegator,
@@ -166,6 +166,8 @@ class Draft:
             {name: Metadata(part) for name, part in self._packages.items()},
             at_once,
         )
+        change.check_keys()
+        return change
 
     def _advance(self, signed: Root | Targets, days: float) -> None:
         signed.version += 1

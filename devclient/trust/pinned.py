@@ -8,7 +8,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root
 
 from devclient.settings.config import ROOT_ADVICE
-from mirror import trust
+from mirror import public_keys, trust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,18 @@ def read(file: Path) -> bytes:
         raise ValueError(f"cannot be read ({error.strerror}); {ROOT_ADVICE}") from error
     if fault := _fault(data):
         raise ValueError(f"is not the root of a mirror: {fault}; {ROOT_ADVICE}")
+    return data
+
+
+def read_new(file: Path) -> bytes:
+    """Read the root that a device is to be given: its keys are judged too.
+
+    Raises:
+        ValueError: as `read`, or a key of it may not sign.
+    """
+    data = read(file)
+    if fault := next(public_keys.faults(Metadata[Root].from_bytes(data).signed.keys), ""):
+        raise ValueError(f"is a root that is not to be trusted: {fault}; tell the mirror's operator")
     return data
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import rsa
+from securesystemslib.signer import SSlibKey
 
 from devclient import cli
 from devclient.settings import config
@@ -137,6 +139,26 @@ def test_init_refuses_what_is_no_root(
         assert said in done.stderr
         assert "`otamirror keys export-root`" in done.stderr
     assert not folder.exists()
+
+
+def test_init_refuses_a_root_whose_keys_may_not_sign(tmp_path: Path, simulator: Simulator) -> None:
+    """A weak one, or one under two ids, which would reach a threshold of two alone; nothing is made."""
+    weak = SSlibKey.from_crypto(rsa.generate_private_key(65537, 1024).public_key())  # noqa: S505 - that is why
+    held = next(iter(simulator.root.keys.values()))
+    for key, said in (
+        (weak, "an RSA key of 1024 bits"),
+        (SSlibKey("ab" * 32, held.keytype, held.scheme, held.keyval), "are one key, which counts once"),
+    ):
+        simulator.root.add_key(key, trust.TARGETS)
+        bad = tmp_path / "bad.json"
+        bad.write_bytes(simulator.sign(trust.ROOT, simulator.root))
+        simulator.root.revoke_key(key.keyid, trust.TARGETS)
+
+        done = run(tmp_path / "new", "init", "--remote", "https://a.example", "--root", str(bad))
+
+        assert done.exit_code == 1
+        assert said in done.stderr
+        assert not (tmp_path / "new").exists()
 
 
 def test_init_takes_the_root_that_lies_where_it_puts_it(rig: Rig) -> None:
