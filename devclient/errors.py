@@ -87,6 +87,10 @@ class NetworkError(DeviceError):
         self.retry_after = retry_after
 
 
+class WebPageError(NetworkError):
+    """Something that is no file of a mirror came in its place, as from a network that wants a sign-in."""
+
+
 class SlowMirrorError(NetworkError):
     """The mirror sent so little in so much time that it was left."""
 

@@ -17,7 +17,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError
+from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError, WebPageError
 from devclient.trust_errors import EndlessDataError
 from devclient.web import gzipped, headers
 from devclient.web.answers import BLOCK, Answer, Body
@@ -217,13 +217,13 @@ def _expect(response: requests.Response, status: int) -> None:
 def _small(response: requests.Response, url: str, limit: int) -> bytes:
     """Read a small file, decompressed; never more of it than `limit` and a block."""
     if _is_page(response):
-        raise NetworkError(url, _PAGE)
+        raise WebPageError(url, _PAGE)
     body = bytearray()
     try:
         for block in _decoded(response, limit):
             body += block
             if body[:BLOCK].lstrip()[:1] == b"<":
-                raise NetworkError(url, _PAGE)
+                raise WebPageError(url, _PAGE)
             if len(body) > limit:
                 raise EndlessDataError(url, f"more than {limit} bytes came")
     except ValueError as error:
