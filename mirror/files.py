@@ -1,99 +1,28 @@
-"""Durable writing: the only module that changes files, on both sides.
+"""Durable writing: all that changes files goes through here, on both sides.
 
 `Calls` is the operating system; everything else is built on it, so tests run the same code
-under calls that stop, cut or fail. A file appears under its name whole or not at all, because bytes are
+under calls that stop, cut or fail. Paths are for folders that only we may write to; where others may, a `Folder` is
+opened and all is done in it. A file appears under its name whole or not at all, because bytes are
 synced before the rename that names them; it is there for good once its folder is synced.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mirror import trees
+from mirror.calls import NEW_FILE, Calls, Writer, naming, whole
+from mirror.folders import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+__all__ = ["Calls", "Files", "Folder", "Writer"]
 
-
-class Calls:
-    """The operating system's calls that change files, one method each, nothing added."""
-
-    def open(self, path: Path, flags: int, mode: int = 0o644) -> int:
-        """Open `path` for writing."""
-        return os.open(path, flags, mode)
-
-    def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """Write what the system takes of `data`; returns how much that was."""
-        return os.write(descriptor, data)
-
-    def overwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
-        """Write what the system takes of `data` over the bytes at `offset`; returns how much that was."""
-        return os.pwrite(descriptor, data, offset)
-
-    def truncate(self, descriptor: int, size: int) -> None:
-        """Cut a file down to `size` bytes."""
-        os.ftruncate(descriptor, size)
-
-    def close(self, descriptor: int) -> None:
-        """Close a descriptor."""
-        os.close(descriptor)
-
-    def fsync(self, descriptor: int) -> None:
-        """Make one file or folder durable."""
-        os.fsync(descriptor)
-
-    def syncfs(self, descriptor: int) -> None:
-        """Make everything written so far to the file system of `descriptor` durable."""
-        if not hasattr(_libc, "syncfs"):  # not Linux: the larger hammer
-            os.sync()
-        elif _libc.syncfs(descriptor) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Rename, replacing `target` if it is there."""
-        os.rename(source, target)  # noqa: PTH104 - one call, one method
-
-    def link(self, source: Path, target: Path) -> None:
-        """Give a file a second name; a link that is given one is not followed."""
-        os.link(source, target, follow_symlinks=False)
-
-    def symlink(self, leads_to: str, path: Path) -> None:
-        """Make a symbolic link."""
-        os.symlink(leads_to, path)  # noqa: PTH211 - one call, one method
-
-    def unlink(self, path: Path) -> None:
-        """Remove a file."""
-        os.unlink(path)  # noqa: PTH108 - as above
-
-    def mkdir(self, path: Path, mode: int = 0o755) -> None:
-        """Make one folder."""
-        os.mkdir(path, mode)  # noqa: PTH102 - as above
-
-    def rmdir(self, path: Path) -> None:
-        """Remove an empty folder."""
-        os.rmdir(path)  # noqa: PTH106 - as above
-
-    def utime(self, path: Path, modified_ns: int) -> None:
-        """Set the times of a file, in nanoseconds since 1970."""
-        os.utime(path, ns=(modified_ns, modified_ns))
-
-    def chmod(self, path: Path, mode: int) -> None:
-        """Set the permission bits of a file."""
-        os.chmod(path, mode)  # noqa: PTH101 - as above
-
-    def chown(self, path: Path, user: int, group: int) -> None:
-        """Set the owner of a file."""
-        os.chown(path, user, group)
-
-    def setxattr(self, path: Path, name: str, value: bytes) -> None:
-        """Set one extended attribute of a file."""
-        os.setxattr(path, name, value)
+_ITSELF = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Files:
@@ -109,17 +38,9 @@ class Files:
         Raises:
             FileExistsError: `path` is there already.
         """
-        writer = Writer(self.calls, self.calls.open(path, _NEW_FILE, mode), path)
-        try:
+        descriptor = self.calls.open(path, NEW_FILE, mode)
+        with whole(Writer(self.calls, descriptor, path), lambda: self.remove(path)) as writer:
             yield writer
-            writer.close()
-        except Exception:
-            # Exception, not BaseException: a killed process cleans nothing up, and neither do we pretend to
-            with contextlib.suppress(OSError):  # the first error is the one to tell
-                writer.close()
-            with contextlib.suppress(OSError):
-                self.remove(path)
-            raise
 
     @contextlib.contextmanager
     def append(self, path: Path, mode: int = 0o600) -> Iterator[Writer]:
@@ -154,7 +75,7 @@ class Files:
         free space. A power cut may leave some of the bytes written and others not.
         """
         descriptor = self.calls.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with _naming(path):
+        with naming(path):
             try:
                 rest = memoryview(data)
                 while rest:
@@ -182,7 +103,11 @@ class Files:
 
     def set_modified(self, path: Path, modified_ns: int) -> None:
         """Set the modification time of `path`, in nanoseconds since 1970."""
-        self.calls.utime(path, modified_ns)
+        self._on(path, lambda descriptor: self.calls.futimens(descriptor, modified_ns))
+
+    def set_mode(self, path: Path, mode: int) -> None:
+        """Give a file or folder of ours exactly this mode, whatever the umask; a link is not followed."""
+        self._on(path, lambda descriptor: self.calls.fchmod(descriptor, mode))
 
     def remove(self, path: Path) -> None:
         """Remove a file if it is there."""
@@ -191,17 +116,12 @@ class Files:
 
     def remove_tree(self, folder: Path) -> None:
         """Remove a folder with all in it, following no link; fine if it is gone already."""
-        if folder.is_symlink():
-            self.remove(folder)
-        if not folder.exists():
-            return
-        for root, folders, files in os.walk(folder, topdown=False):
-            for name in files:
-                self.remove(Path(root, name))
-            for name in folders:
-                entry = Path(root, name)
-                self.remove(entry) if entry.is_symlink() else self.calls.rmdir(entry)
-        self.calls.rmdir(folder)
+        with contextlib.suppress(FileNotFoundError), Folder.trusted(folder.parent, self.calls) as parent:
+            trees.remove(parent, folder.name)
+
+    def open_folder(self, folder: Path, *, make: int | None = None) -> Folder:
+        """Open a folder, to work in it by descriptor; see `Folder.open`."""
+        return Folder.open(folder, self.calls, make=make)
 
     def make_folder(self, folder: Path, mode: int = 0o755) -> None:
         """Make a folder and its parents if need be; durable once the file system is synced."""
@@ -226,51 +146,12 @@ class Files:
         self._sync(folder, self.calls.syncfs)
 
     def _sync(self, folder: Path, call: Callable[[int], None]) -> None:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._on(folder, call, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def _on(self, path: Path, call: Callable[[int], None], flags: int = _ITSELF) -> None:
+        descriptor = os.open(path, flags)
         try:
-            with _naming(folder):
+            with naming(path):
                 call(descriptor)
         finally:
             os.close(descriptor)
-
-
-class Writer:
-    """A file being written."""
-
-    def __init__(self, calls: Calls, descriptor: int, path: Path) -> None:
-        self._calls = calls
-        self._path = path
-        self._descriptor: int | None = descriptor
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Write all of `data`."""
-        rest = memoryview(data)
-        with _naming(self._path):
-            while rest:
-                rest = rest[self._calls.write(self._open(), rest) :]
-
-    def sync(self) -> None:
-        """Make the bytes written so far durable."""
-        with _naming(self._path):
-            self._calls.fsync(self._open())
-
-    def close(self) -> None:
-        """Close the file; a second time has no effect."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            self._calls.close(descriptor)
-
-    def _open(self) -> int:
-        if self._descriptor is None:
-            raise RuntimeError("the file is closed")
-        return self._descriptor
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Have an error of a call on a descriptor say which file it is about."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise

@@ -181,11 +181,11 @@ def test_a_package_over_the_sites_limit_is_refused(tmp_path: Path) -> None:
 class StickyCalls(Calls):
     """A system on which a certain file may not be moved."""
 
-    def rename(self, source: Path, target: Path) -> None:
+    def rename(self, source: Path, target: Path, *, at: int | None = None, to: int | None = None) -> None:
         """Rename anything else."""
         if source.name == "stuck":
             raise PermissionError(errno.EPERM, "Operation not permitted", source)
-        super().rename(source, target)
+        super().rename(source, target, at=at, to=to)
 
 
 def test_a_drop_that_cannot_be_taken_waits_and_the_others_do_not(site: Site) -> None:

@@ -32,10 +32,10 @@ class MiserlyCalls(Calls):
 class LateCalls(Calls):
     """A system on which another process makes every folder first."""
 
-    def mkdir(self, path: Path, mode: int = 0o755) -> None:
+    def mkdir(self, path: Path, mode: int = 0o755, *, at: int | None = None) -> None:
         """Make the folder twice."""
-        super().mkdir(path, mode)
-        super().mkdir(path, mode)
+        super().mkdir(path, mode, at=at)
+        super().mkdir(path, mode, at=at)
 
 
 class UnsyncedCalls(Calls):
@@ -386,8 +386,9 @@ class TestAttributes:
         path.write_bytes(OLD)
         group = os.getgid() + (os.geteuid() == 0)  # only root may give a file away
 
-        calls.chown(path, os.getuid(), group)
-        calls.chmod(path, 0o751)
+        with path.open("rb") as file:
+            calls.fchown(file.fileno(), os.getuid(), group)
+            calls.fchmod(file.fileno(), 0o751)
 
         assert stat.S_IMODE(path.stat().st_mode) == 0o751
         assert (path.stat().st_uid, path.stat().st_gid) == (os.getuid(), group)
@@ -398,7 +399,8 @@ class TestAttributes:
         path.write_bytes(OLD)
 
         try:
-            Calls().setxattr(path, "user.otamirror", b"kept")
+            with path.open("rb") as file:
+                Calls().fsetxattr(file.fileno(), "user.otamirror", b"kept")
         except OSError as error:
             if error.errno != errno.ENOTSUP:
                 raise

@@ -22,7 +22,7 @@ from builder.spool import Spool
 from mirror import layout
 from mirror.files import Calls, Files
 from tests.support import sites, tools
-from tests.support.faults import KILL_BEFORE, KILLS, Fault, FaultyCalls, Killed, sweep
+from tests.support.faults import KILL_BEFORE, KILLS, Fault, FaultyCalls, Killed, located, sweep
 from tests.support.sites import Clock
 
 if TYPE_CHECKING:
@@ -483,11 +483,11 @@ def test_what_may_not_be_moved_waits(
 class OwnersCalls(Calls):
     """A system on which only its owner may empty a folder."""
 
-    def unlink(self, path: Path) -> None:
+    def unlink(self, path: Path, *, at: int | None = None) -> None:
         """Refuse to remove what lies in the dropped folder."""
-        if path.parent.name == "app":
+        if located(path, at).parent.name == "app":
             raise PermissionError(1, "Operation not permitted", path)
-        super().unlink(path)
+        super().unlink(path, at=at)
 
 
 def test_what_may_not_be_removed_is_put_aside(own: Spool, site: Site) -> None:

@@ -27,13 +27,13 @@ class Attributes:
     group: int
     extended: Mapping[str, bytes] = field(default_factory=dict)
 
-    def give(self, path: Path, files: Files) -> None:
-        """Give them to the file at `path`."""
+    def give(self, descriptor: int, files: Files) -> None:
+        """Give them to an open file, whatever its name has become."""
         # in this order: a change of owner takes setuid bits and capabilities away, a mode changes an ACL
-        files.calls.chown(path, self.user, self.group)
-        files.calls.chmod(path, self.mode)
+        files.calls.fchown(descriptor, self.user, self.group)
+        files.calls.fchmod(descriptor, self.mode)
         for name, value in self.extended.items():
-            files.calls.setxattr(path, name, value)
+            files.calls.fsetxattr(descriptor, name, value)
 
 
 def of(path: Path) -> Attributes:

@@ -172,5 +172,5 @@ def _copy(source: Path, target: Path, looks: Attributes, files: Files, expected:
             writer.write(chunk)
         if expected and digest.hexdigest() != expected:
             raise BrokenPromiseError(str(source), f"no longer has the SHA-256 {expected}")
-        looks.give(target, files)
+        looks.give(writer.descriptor, files)
         writer.sync()

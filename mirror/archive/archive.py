@@ -7,6 +7,7 @@ links, times. Who unpacks owns it all. Which folder that is, and when it is dura
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,9 +85,9 @@ def unpack(chunks: Iterator[bytes], folder: Path, limits: Limits, files: Files) 
         _make(member, content, folder, place, files)
     _check_not_empty(tree)
     for path, found in tree.folders():
-        files.calls.chmod(folder / path, found.mode)
         if found.modified_ns is not None:
-            _set_modified(folder / path, found.modified_ns, files)
+            _set_modified(path, found.modified_ns, functools.partial(files.set_modified, folder / path))
+        files.set_mode(folder / path, found.mode)  # last: it may forbid to open the folder
 
 
 def _members(
@@ -125,12 +126,12 @@ def _write(member: Member, content: Iterator[memoryview], path: Path, files: Fil
     with files.create(path, 0o600) as writer:  # for nobody until it has its mode
         for block in content:
             writer.write(block)
-    files.calls.chmod(path, member.mode)
-    _set_modified(path, member.modified_ns, files)
+        writer.set_mode(member.mode)
+        _set_modified(path.name, member.modified_ns, writer.set_modified)
 
 
-def _set_modified(path: Path, modified_ns: int, files: Files) -> None:
+def _set_modified(name: str, modified_ns: int, call: Callable[[int], None]) -> None:
     try:
-        files.set_modified(path, modified_ns)
+        call(modified_ns)
     except OverflowError:  # a 32-bit system, from 2038 on
-        raise InvalidArchiveError(f"this device cannot keep the time of {path.name}, {modified_ns // 10**9}") from None
+        raise InvalidArchiveError(f"this device cannot keep the time of {name}, {modified_ns // 10**9}") from None

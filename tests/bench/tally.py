@@ -23,10 +23,10 @@ class Tally(Calls):
         self.bytes = 0
         self.syncs = 0
 
-    def open(self, path: Path, flags: int, mode: int = 0o644) -> int:
+    def open(self, path: Path, flags: int, mode: int = 0o644, *, at: int | None = None) -> int:
         """Open, and count a new file."""
         self.files += bool(flags & os.O_CREAT)
-        return super().open(path, flags, mode)
+        return super().open(path, flags, mode, at=at)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         """Write, and count the bytes."""

@@ -51,7 +51,8 @@ def changes_of(command: list[str], site: Site) -> list[SystemCall]:
 
 def changed(calls: list[SystemCall], folder: Path) -> set[str]:
     """Name the calls that changed something in a folder."""
-    return {call.name.removesuffix("at") for call in calls if call.touches(folder.resolve())}
+    removals = {call: "rmdir" for call in calls if call.name == "unlinkat" and "AT_REMOVEDIR" in call.arguments}
+    return {removals.get(call, call.name.removesuffix("at")) for call in calls if call.touches(folder.resolve())}
 
 
 def test_build_bypasses_nothing(dropped: Site) -> None:

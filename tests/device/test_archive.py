@@ -137,13 +137,13 @@ def test_nobody_looks_in_while_it_is_unpacked(tmp_path: Path) -> None:
     modes: set[int] = set()
 
     class Watching(Calls):
-        def open(self, path: Path, flags: int, mode: int = 0o644) -> int:
+        def open(self, path: Path, flags: int, mode: int = 0o644, *, at: int | None = None) -> int:
             modes.add(mode)
-            return super().open(path, flags, mode)
+            return super().open(path, flags, mode, at=at)
 
-        def mkdir(self, path: Path, mode: int = 0o755) -> None:
+        def mkdir(self, path: Path, mode: int = 0o755, *, at: int | None = None) -> None:
             modes.add(mode)
-            super().mkdir(path, mode)
+            super().mkdir(path, mode, at=at)
 
     unpack(put(tmp_path, archives.pack(TREE)), tmp_path / "new", calls=Watching())
 
@@ -259,8 +259,8 @@ def test_a_time_that_this_device_cannot_keep_is_refused_in_words(tmp_path: Path)
     """Systems of 32 bits end in 2038."""
 
     class Small(Calls):
-        def utime(self, path: Path, modified_ns: int) -> None:
-            super().utime(path, modified_ns << 64)
+        def futimens(self, descriptor: int, modified_ns: int) -> None:
+            super().futimens(descriptor, modified_ns << 64)
 
     with pytest.raises(ArchiveError, match="this device cannot keep the time of a, 1700000000"):
         unpack(put(tmp_path, member("a", b"a") + END), tmp_path / "new", calls=Small())

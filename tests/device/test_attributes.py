@@ -10,7 +10,7 @@ import pytest
 
 from devclient.install import attributes
 from devclient.install.attributes import Attributes
-from mirror.files import Files
+from mirror.files import Calls, Files
 from tests.support import tools
 from tests.support.faults import CountingCalls
 
@@ -33,6 +33,12 @@ def made(path: Path) -> Path:
     return path
 
 
+def give(looks: Attributes, path: Path, calls: Calls | None = None) -> None:
+    """Give attributes to a file that is open."""
+    with path.open("rb") as file:
+        looks.give(file.fileno(), Files(calls))
+
+
 def set_extended(path: Path, name: str, value: bytes) -> None:
     """Set an extended attribute, or skip the test where the file system has none."""
     try:
@@ -53,7 +59,7 @@ def test_the_mode_is_kept(old: Path, new: Path, mode: int) -> None:
     """All of it, setuid and setgid included."""
     old.chmod(mode)
 
-    attributes.of(old).give(new, Files())
+    give(attributes.of(old), new)
 
     assert new.stat().st_mode & 0o7777 == mode
 
@@ -65,7 +71,7 @@ def test_the_owner_is_kept_with_the_setuid_bit(old: Path, new: Path) -> None:
     os.chown(old, 12, 34)
     old.chmod(0o4750)
 
-    attributes.of(old).give(new, Files())
+    give(attributes.of(old), new)
 
     found = new.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (12, 34, 0o4750)
@@ -75,7 +81,7 @@ def test_extended_attributes_are_kept(old: Path, new: Path) -> None:
     """Those of the user, byte by byte."""
     set_extended(old, "user.origin", b"\x00\xff")
 
-    attributes.of(old).give(new, Files())
+    give(attributes.of(old), new)
 
     assert os.getxattr(new, "user.origin") == b"\x00\xff"
 
@@ -89,7 +95,7 @@ def test_capabilities_are_kept(old: Path, new: Path) -> None:
     os.chown(old, 12, 34)
     set_extended(old, "security.capability", net_bind_service)
 
-    attributes.of(old).give(new, Files())
+    give(attributes.of(old), new)
 
     assert os.getxattr(new, "security.capability") == net_bind_service
 
@@ -100,9 +106,9 @@ def test_owner_mode_and_attributes_come_in_this_order(tmp_path: Path) -> None:
 
     looks = Attributes(0o600, os.geteuid(), os.getegid(), {"user.a": b"1"})
     set_extended(made(tmp_path / "probe"), "user.a", b"1")
-    looks.give(made(tmp_path / "new"), Files(calls))
+    give(looks, made(tmp_path / "new"), calls)
 
-    assert [call.name for call in calls.calls] == ["chown", "chmod", "setxattr"]
+    assert [call.name for call in calls.calls] == ["fchown", "fchmod", "fsetxattr"]
 
 
 def test_a_file_system_without_extended_attributes_has_none() -> None:

@@ -254,11 +254,11 @@ def test_a_state_file_that_cannot_be_read_stops_the_poll(device: Device) -> None
 class FullForResults(Calls):
     """The real calls, but for one file that no space is left for."""
 
-    def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
+    def open(self, path: Path, flags: int, mode: int = 0o666, *, at: int | None = None) -> int:
         """Open a file."""
         if "results" in path.name:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return super().open(path, flags, mode)
+        return super().open(path, flags, mode, at=at)
 
 
 def test_results_that_cannot_be_kept_make_no_failure(

@@ -41,7 +41,7 @@ class NoLinks(Calls):
     def __init__(self, error: int) -> None:
         self.error = error
 
-    def link(self, source: Path, target: Path) -> None:  # noqa: ARG002 - it is refused
+    def link(self, source: Path, target: Path, *, at: int | None = None, to: int | None = None) -> None:  # noqa: ARG002 - it is refused
         """Refuse it."""
         raise OSError(self.error, os.strerror(self.error))
 

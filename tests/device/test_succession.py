@@ -395,7 +395,7 @@ def test_there_is_no_script_without_what_it_starts(
 class Linkless(Calls):
     """A system that gives no file a second name."""
 
-    def link(self, source: Path, target: Path) -> None:  # noqa: ARG002 - it refuses whatever it is given
+    def link(self, source: Path, target: Path, *, at: int | None = None, to: int | None = None) -> None:  # noqa: ARG002 - it refuses whatever it is given
         """Refuse."""
         raise PermissionError(1, "Operation not permitted", str(source))
 

@@ -33,13 +33,13 @@ import pytest
 from mirror.files import Calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 NAMES = tuple(name for name, value in vars(Calls).items() if callable(value) and not name.startswith("_"))
 SYNCS = frozenset({"fsync", "syncfs"})
 # a full disk still removes, renames, syncs, writes over what is there and changes attributes in the inode
 NEEDS_SPACE = frozenset(NAMES) - SYNCS - {
-    "close", "rename", "unlink", "rmdir", "utime", "chmod", "chown", "overwrite", "truncate",
+    "close", "rename", "unlink", "rmdir", "futimens", "fchmod", "fchown", "overwrite", "truncate",
 }  # fmt: skip
 WRITES = frozenset({"write", "overwrite"})
 
@@ -112,7 +112,7 @@ class CountingCalls(Calls):
         return sum(call.name in SYNCS for call in self.calls)
 
     def _note(self, name: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        self.calls.append(_in_short(name, (*arguments, *named.values())))
+        self.calls.append(_in_short(name, arguments, named))
         return self._do(name, partial(call, *arguments, **named))
 
     def _do(self, _name: str, call: partial[Any]) -> Any:
@@ -216,12 +216,20 @@ def _needs_space(name: str, call: partial[Any]) -> bool:
     return name in NEEDS_SPACE and (name != "open" or bool(call.args[1] & os.O_CREAT))
 
 
-def _in_short(name: str, arguments: tuple[object, ...]) -> Call:
-    paths = [argument for argument in arguments if isinstance(argument, Path)]
+def _in_short(name: str, arguments: tuple[object, ...], named: Mapping[str, object]) -> Call:
+    paths = [argument for argument in (*arguments, *named.values()) if isinstance(argument, Path)]
+    # a name in an opened folder is told as its path: of two, the last one is in the folder `to`
+    folders = [named.get("at"), named.get("to", named.get("at"))]
+    paths = [located(path, at) for path, at in zip(paths, folders, strict=False)]
     if isinstance(arguments[0], int):
         paths.insert(0, _path_of(arguments[0]))
     size = sum(len(argument) for argument in arguments if isinstance(argument, bytes | memoryview))
     return Call(name, tuple(paths), size)
+
+
+def located(path: Path, at: object) -> Path:
+    """Tell where something is that was given to a call as a name in an opened folder, or as a path."""
+    return _path_of(at) / path if isinstance(at, int) else path
 
 
 def _path_of(descriptor: int) -> Path:
