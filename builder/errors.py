@@ -96,16 +96,22 @@ class HashMismatchError(PublisherError):
 
 
 class VersionConflictError(PublisherError):
-    """The version exists already, with other bytes or another content.json."""
+    """The version exists already: with other bytes, another content.json, or in another spelling.
+
+    Attributes:
+        existing: the version as it was published, such as 1.2 where v1.2 or 1.2.0 is refused.
+    """
 
     code = "version-conflict"
     status_hint = 409
 
-    def __init__(self, package: str, branch: str, version: str) -> None:
-        super().__init__(
-            f"{package} {version} on {branch} was published before with other bytes or another content.json; "
-            "a release never changes: publish it under a new version"
-        )
+    def __init__(self, package: str, branch: str, version: str, existing: str = "") -> None:
+        self.existing = existing or version
+        if self.existing == version:
+            found = f"{package} {version} on {branch} was published before with other bytes or another content.json"
+        else:
+            found = f"{package} {version} on {branch} is the same version as {existing}, which was published before"
+        super().__init__(f"{found}; a release never changes: publish it under a new version")
 
 
 class CaseCollisionError(PublisherError):

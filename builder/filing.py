@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.errors import CaseCollisionError
 from mirror import releases
-from mirror.version import sort_key
+from mirror.version import bounds_of_equals, sort_key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -97,6 +97,16 @@ class Filing:
         if row[0] != version:
             raise CaseCollisionError("version", version, row[0])
         return Filed(row[1], row[2], bool(row[3]), row[4], row[5])
+
+    def equal(self, branch: int, version: str) -> str | None:
+        """Find a version of a branch that is this one but for its spelling, withdrawn ones too."""
+        row = self._one(
+            "SELECT ota.version FROM release JOIN ota ON ota.id = release.ota"
+            " WHERE release.branch = ? AND release.order_key >= ? AND release.order_key < ? LIMIT 1",
+            branch,
+            *bounds_of_equals(version),
+        )
+        return row[0] if row else None
 
     def insert(self, branch: int, segment: int, content: Content, entry: Entry) -> int:
         """File a release that is not there; returns its number."""

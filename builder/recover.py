@@ -51,7 +51,7 @@ def merge(mirror: Path, catalogue: Catalogue, signed: Signed, progress: Progress
     Raises:
         MirrorError: files that lists name are missing or damaged.
     """
-    shelves = Shelves(catalogue.connection)
+    shelves = Shelves(catalogue.connection, is_rebuilding=True)
     pointers = {path.relative_to(mirror).as_posix() for path in mirror.glob(layout.RELEASE_LISTS)}
     problems: list[str] = []
     with progress("reading release lists", len(pointers)) as advance:

@@ -58,10 +58,17 @@ class Head:
 
 
 class Shelves:
-    """What changes in the branches during one transaction."""
+    """What changes in the branches during one transaction.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Args:
+        connection: to the catalogue.
+        is_rebuilding: whether all that is filed was accepted before. Versions that are one but for their spelling may
+            have been, and stay valid.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, is_rebuilding: bool = False) -> None:
         self._connection = connection
+        self._is_rebuilding = is_rebuilding
         self._filing = Filing(connection)
         self._changed: dict[int, set[int]] = {}
 
@@ -69,7 +76,7 @@ class Shelves:
         """File a release; tells whether that changed anything.
 
         Raises:
-            VersionConflictError: the version is there with another content.
+            VersionConflictError: the version is there with another content, or in another spelling.
             CaseCollisionError: package, branch or version differ from an existing one only in case.
         """
         branch = self._filing.find_branch(content.package, content.branch)
@@ -112,7 +119,7 @@ class Shelves:
 
         Raises:
             StatementError: a segment or a content is missing, or the content is not the one that the list names.
-            VersionConflictError: the list says of a release what it never was.
+            VersionConflictError: the list says of a release what it never was, or has a version in another spelling.
             CaseCollisionError: package, branch or a version differ from an existing one only in case.
         """
         filing, branch = self._filing, self.branch(newest.package, newest.branch)
@@ -208,7 +215,15 @@ class Shelves:
         filed = self._filing.find(branch, content.version) if branch is not None else None
         if filed and filed.content.encode() != content.canonical():
             raise VersionConflictError(content.package, content.branch, content.version)
+        if filed is None and branch is not None:
+            self._refuse_equal(branch, content)
         return filed
+
+    def _refuse_equal(self, branch: int, content: Content) -> None:
+        """Raise if a new release has the version of another, written in another way."""
+        existing = None if self._is_rebuilding else self._filing.equal(branch, content.version)
+        if existing:
+            raise VersionConflictError(content.package, content.branch, content.version, existing)
 
     def _fill(self, branch: int, segment: int, part: ReleaseList, contents: Mapping[str, Content]) -> set[int]:
         """Have a segment list what a part of a list names; returns these releases."""
@@ -226,6 +241,7 @@ class Shelves:
             raise StatementError(f"the list names {entry.version}, which is not on the mirror: push it with its file")
         if (entry.content, entry.sha256) != (content.digest, content.sha256):
             raise StatementError(f"what the list says of {entry.version} is not what came with it")
+        self._refuse_equal(branch, content)
         return self._filing.insert(branch, segment, content, entry)
 
     def _touch(self, branch: int, *segments: int) -> None:

@@ -91,6 +91,17 @@ def order_key(version: str) -> bytes:
     return _part_key(head) + _PLUS + _part_key(build) if plus else _part_key(head)
 
 
+def bounds_of_equals(version: str) -> tuple[bytes, bytes]:
+    """Return the ends of the run of sort keys that versions equal but for the tie-break have; the upper is outside.
+
+    Raises:
+        ValueError: `version` is not a version.
+    """
+    key = order_key(version)
+    # a key is no beginning of another one's, but for what comes after a plus
+    return key + _TEXT, key + _PLUS
+
+
 def _part_key(part: str) -> bytes:
     key = bytearray()
     zeros = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -310,6 +311,17 @@ def test_a_release_that_is_there_changes_nothing() -> None:
         assert edit.with_release(publisher.newest, publisher.fetch, entry(package)) is None
         with pytest.raises(VersionConflictError, match="publish it under a new version"):
             edit.with_release(publisher.newest, publisher.fetch, entry(package, size=1))
+
+
+@pytest.mark.parametrize("number", [0, 79, 80, 81, 143, 144, 198, 199])
+def test_a_version_in_another_spelling_is_not_signed(number: int) -> None:
+    """Wherever its neighbours lie, in the list, in a segment or at the border between two."""
+    publisher = begun(*range(200))
+    version = PACKAGES[number].content.version
+    # by its text the one comes before the version that is there, the other after it
+    for other in (f"0{version}", f"v{version}"):
+        with pytest.raises(VersionConflictError, match=f"the same version as {re.escape(version)},"):
+            edit.with_release(publisher.newest, publisher.fetch, entry(sites.package(other)))
 
 
 @pytest.mark.parametrize("version", ["99.0", "1.4-none", "0.0-a"])

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from builder import build, recover
+from builder import build, recover, render
+from builder.catalogue import Catalogue
 from builder.errors import CatalogueError, MirrorError, VersionConflictError
+from builder.pages import Pages
+from builder.shelf import Shelves
 from mirror import canonical, layout, releases
 from mirror.files import Files
 from tests.support import sites
+from tests.support.publishers import entry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from builder.site import Site
 
 VERSIONS = [f"1.{number}" for number in range(200)]
@@ -81,6 +84,28 @@ def test_publishing_goes_on_after_recovery(published: Site) -> None:
 
     assert accepted.is_new
     assert isinstance(refused.error, VersionConflictError)
+
+
+def test_versions_that_are_one_stay_if_they_were_accepted_before(site: Site) -> None:
+    """A mirror from before may have both; its catalogue is made again with both, and takes no third."""
+    packages = [sites.package("1.2"), sites.package("v1.2")]
+    with Catalogue.open(Path(":memory:")) as before:
+        shelves = Shelves(before.connection, is_rebuilding=True)
+        for package in packages:
+            shelves.add(package.content, entry(package))
+            Files().make_folder(site.paths.mirror / "otafiles")
+            (site.paths.mirror / layout.blob(package.content.sha256)).write_bytes(package.data)
+        pages = Pages.of(render.changed(shelves, [package.content for package in packages]))
+    for page in (*pages.immutable, *pages.pointers):
+        path = site.paths.mirror / page.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(page.data)
+
+    with build.opened(site) as builder:
+        assert builder.recover() == 2
+        (verdict,) = builder.publish([sites.release(sites.package("1.2.0"), site.paths.var)]).verdicts
+
+    assert isinstance(verdict.error, VersionConflictError)
 
 
 def test_a_release_that_no_list_names_yet_is_taken(published: Site) -> None:

@@ -282,6 +282,62 @@ def test_what_exists_cannot_be_published_otherwise(
     assert branch.catalogue.count() == 2
 
 
+@pytest.mark.parametrize(
+    ("published", "given"),
+    [("1.2", "v1.2"), ("v1.2", "1.2"), ("1.2", "1.2.0"), ("1.2.0.0", "1.2"), ("1.2+5", "1.2.0+05"), ("1.2", "01.2-")],
+)
+@pytest.mark.parametrize("data", [b"its own bytes", None])
+def test_a_version_in_another_spelling_is_a_conflict(
+    published: str, given: str, data: bytes | None, branch: Branch
+) -> None:
+    """Versions that no range can tell apart are one, even with the same bytes; a refusal files nothing."""
+    branch.publish(sites.package("1.1"), sites.package(published, data=data), sites.package("1.3"))
+    changes = branch.catalogue.connection.total_changes
+
+    with pytest.raises(VersionConflictError, match="is the same version as") as caught:
+        branch.publish(sites.package(given, data=data))
+
+    assert caught.value.existing == published
+    assert branch.catalogue.connection.total_changes == changes
+    assert branch.publish(sites.package(published, data=data)) == {}
+
+
+@pytest.mark.parametrize("given", ["1.2-rc1", "1.2+0", "1.2+", "1.2a", "1.2.0.1", "1.20", "v1.2-rc1"])
+def test_a_version_that_a_range_can_tell_apart_is_another(given: str, branch: Branch) -> None:
+    """However alike they look; and each branch has versions of its own."""
+    branch.publish(sites.package("1.2"), sites.package("1.2.0", branch="dev"))
+
+    assert branch.publish(sites.package(given))
+
+
+def test_a_withdrawn_version_stays_taken_in_every_spelling(branch: Branch) -> None:
+    """Against all that was ever accepted, in a publisher's list too; a list with a pair of both is refused whole."""
+    first, second = sites.package("1.2"), sites.package("1.2.0")
+    branch.publish(first, sites.package("2.0"))
+    others = tuple(each for each in branch.newest().releases if each.version != "1.2")
+    for listed in (others, branch.newest().releases):
+        with pytest.raises(VersionConflictError, match="is the same version as"):
+            take(branch, replace(branch.newest(), releases=(*listed, entry(second))), second)
+    take(branch, replace(branch.newest(), releases=others))
+
+    with pytest.raises(VersionConflictError):
+        branch.publish(second)
+    assert branch.catalogue.count() == 2
+
+
+def test_a_version_in_another_spelling_is_found_by_an_index(branch: Branch) -> None:
+    """What one more release costs does not grow with the branch."""
+    statements: list[str] = []
+    branch.catalogue.connection.set_trace_callback(statements.append)
+    branch.publish(sites.package("1.2"))
+    branch.publish(sites.package("1.3"))
+    branch.catalogue.connection.set_trace_callback(None)
+
+    (asked, *_) = [each for each in statements if "order_key < " in each]
+    plan = branch.catalogue.connection.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall()
+    assert any("release_order (branch=? AND order_key>? AND order_key<?)" in step[3] for step in plan)
+
+
 def test_names_are_alike_only_in_their_own_place(branch: Branch) -> None:
     """Branches of other packages and versions of other branches may be spelled otherwise."""
     branch.publish(sites.package("1.0-RC1"))

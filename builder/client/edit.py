@@ -14,7 +14,7 @@ from builder.errors import VersionConflictError
 from mirror.canonical import digest
 from mirror.errors import PublisherError
 from mirror.releases import CUT, MOST, Entry, ReleaseList, Segment
-from mirror.version import sort_key
+from mirror.version import order_key, sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,7 +69,7 @@ def with_release(newest: ReleaseList, fetch: Fetch, entry: Entry) -> Edited | No
     """Add a release; None if it is there.
 
     Raises:
-        VersionConflictError: the version is there with other bytes or another content.
+        VersionConflictError: the version is there with other bytes, another content or in another spelling.
     """
     place = _reaching(newest, entry.version)
     part = fetch(place) if place else newest
@@ -78,6 +78,8 @@ def with_release(newest: ReleaseList, fetch: Fetch, entry: Entry) -> Edited | No
             if (had.content, had.sha256, had.size) != (entry.content, entry.sha256, entry.size):
                 raise VersionConflictError(newest.package, newest.branch, entry.version)
             return None
+    if existing := _equal(newest, part, entry.version):
+        raise VersionConflictError(newest.package, newest.branch, entry.version, existing)
     return _put(newest, place, part, [*part.releases, entry], fetch)
 
 
@@ -103,6 +105,17 @@ def without(newest: ReleaseList, fetch: Fetch, version: str) -> Edited:
     """
     place, part = _holding(newest, fetch, version)
     return _put(newest, place, part, [each for each in part.releases if each.version != version], fetch)
+
+
+def _equal(newest: ReleaseList, part: ReleaseList, version: str) -> str | None:
+    """Find a version that is this one but for its spelling, in the part where it belongs or at the ends of others.
+
+    Equal versions are neighbours, so one in another part is the first or the last there.
+    """
+    key = order_key(version)
+    ends = [end for segment in newest.older for end in (segment.from_version, segment.to_version)]
+    known = [*(each.version for each in (*part.releases, *newest.releases)), *ends]
+    return next((each for each in known if order_key(each) == key), None)
 
 
 def _reaching(newest: ReleaseList, version: str) -> Segment | None:

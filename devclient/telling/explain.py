@@ -15,7 +15,7 @@ from devclient.errors import JournalError
 from devclient.install import room
 from devclient.states import State
 from mirror.errors import OTAError
-from mirror.version import sort_key
+from mirror.version import order_key, sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,7 +117,10 @@ def _why_not(entry: Entry, refused: str, package: Package, finding: Finding) -> 
     if refused:
         return refused
     if finding.offer:
-        return f"was not tried, because {finding.offer.content.version} is higher and can be taken"
+        taken = finding.offer.content.version
+        if order_key(entry.version) == order_key(taken):
+            return f"is the same version as {taken}, which can be taken and comes first by its spelling alone"
+        return f"was not tried, because {taken} is higher and can be taken"
     return f"was not tried: {check.MOST_TRIED} above it do not go with what is installed"
 
 

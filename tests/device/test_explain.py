@@ -85,6 +85,17 @@ def test_every_release_is_told_with_its_reason(rig: Rig, tree: Path) -> None:
     ]
 
 
+def test_of_versions_that_are_one_neither_is_called_the_higher(rig: Rig, tree: Path) -> None:
+    """A mirror from before may have a version in two spellings; the reason is not a wrong one."""
+    trees.write(tree, Release("1.2"), Release("v1.2"))
+    rig.add()
+
+    assert reasons(rig)["1.2"] == (
+        "passed over",
+        "is the same version as v1.2, which can be taken and comes first by its spelling alone",
+    )
+
+
 def test_programs_are_told_the_same(rig: Rig, tree: Path) -> None:
     """JSON with all of it, and nothing else on stdout."""
     trees.write(tree, Release("1.0"), Release("2.0", entry=YANKED))
