@@ -147,7 +147,7 @@ def test_without_a_token_the_challenge_names_no_error(tokens: Tokens) -> None:
 
 
 def test_an_expired_token_is_refused_by_name(tokens: Tokens, clock: Clock) -> None:
-    """Its publisher learns what happened; the token still counts as one, so the receiver stays closed."""
+    """Its publisher learns what happened; it was a token, so the receiver stays closed."""
     secret = tokens.add("ci", ALL, ALL, "2026-11-24T08:00:00Z")
     clock.now += 86_399
     assert tokens.check(f"Bearer {secret}").name == "ci"
@@ -156,7 +156,8 @@ def test_an_expired_token_is_refused_by_name(tokens: Tokens, clock: Clock) -> No
 
     with pytest.raises(UnauthorizedError, match="ci expired at 2026-11-24T08:00:00Z"):
         tokens.check(f"Bearer {secret}")
-    assert tokens.any()
+    assert tokens.are_needed()
+    assert not tokens.are_good()
 
 
 def test_a_revoked_token_is_refused(tokens: Tokens) -> None:
@@ -171,8 +172,10 @@ def test_a_revoked_token_is_refused(tokens: Tokens) -> None:
 
 
 def test_before_the_first_token_there_is_none(tokens: Tokens, tmp_path: Path) -> None:
-    """Asking makes no file."""
-    assert not tokens.any()
+    """Asking makes no file, nor does revoking what never was."""
+    assert not tokens.are_needed()
+    with pytest.raises(TokensError, match="none was ever made"):
+        tokens.revoke("ci")
     assert tokens.grants() == ()
     with pytest.raises(UnauthorizedError):
         tokens.check("Bearer x")
@@ -181,7 +184,7 @@ def test_before_the_first_token_there_is_none(tokens: Tokens, tmp_path: Path) ->
 
 def test_what_another_process_changes_counts_at_once(tokens: Tokens, tmp_path: Path, clock: Clock) -> None:
     """A running receiver needs no restart for a new token, nor for a revoked one."""
-    assert not tokens.any()
+    assert not tokens.are_needed()
     other = Tokens(file(tmp_path), Files(), clock)
 
     secret = other.add("ci", ALL, ALL, None)
@@ -190,7 +193,40 @@ def test_what_another_process_changes_counts_at_once(tokens: Tokens, tmp_path: P
     other.revoke("ci")
     with pytest.raises(UnauthorizedError):
         tokens.check(f"Bearer {secret}")
-    assert not tokens.any()
+    assert tokens.are_needed()
+
+
+def test_there_is_no_way_back_by_itself_to_before_the_first_token(tokens: Tokens, tmp_path: Path) -> None:
+    """The last one revoked, its file lost, an empty one in its place: a token is needed, and a new one is good."""
+    tokens.add("ci", ALL, ALL, None)
+    tokens.revoke("ci")
+    assert tokens.are_needed()
+
+    for spoil in (file(tmp_path).unlink, file(tmp_path).touch, lambda: file(tmp_path).write_text('{"tokens": []}')):
+        spoil()
+        assert tokens.are_needed()
+        assert not tokens.are_good()
+        with pytest.raises(UnauthorizedError, match="not known here"):
+            tokens.check("Bearer x")
+    assert tokens.check(f"Bearer {tokens.add('new', ALL, ALL, None)}").name == "new"
+
+
+@pytest.mark.parametrize("text", ["", '{"tokens": []}'])
+def test_an_empty_file_shuts_the_door(tokens: Tokens, tmp_path: Path, text: str) -> None:
+    """Also where somebody made it by hand, so that nobody uploads."""
+    file(tmp_path).parent.mkdir()
+    file(tmp_path).write_text(text)
+
+    assert tokens.are_needed()
+    assert not tokens.are_good()
+
+
+def test_a_file_that_cannot_be_looked_for_lets_nobody_in(tokens: Tokens, tmp_path: Path) -> None:
+    """It may well be there."""
+    (tmp_path / "var").symlink_to("var")
+
+    with pytest.raises(TokensError, match="cannot be looked for"):
+        tokens.are_needed()
 
 
 def test_a_file_of_the_same_size_and_time_is_seen_as_new(tokens: Tokens, tmp_path: Path, clock: Clock) -> None:
@@ -211,12 +247,12 @@ def test_a_file_of_the_same_size_and_time_is_seen_as_new(tokens: Tokens, tmp_pat
 def test_an_unchanged_file_is_not_read_again(tokens: Tokens, tmp_path: Path) -> None:
     """Every request asks; what was understood once is not parsed for each of them."""
     tokens.add("ci", ALL, ALL, None)
-    tokens.any()
+    tokens.grants()
     facts = file(tmp_path).stat()
     file(tmp_path).write_bytes(b"x" * facts.st_size)
     os.utime(file(tmp_path), ns=(facts.st_mtime_ns, facts.st_mtime_ns))
 
-    assert tokens.any()
+    assert tokens.are_good()
 
 
 def entry(**changed: Any) -> dict[str, Any]:
@@ -248,7 +284,6 @@ def test_a_file_by_hand_is_understood(tokens: Tokens, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damaged",
     [
-        b"",
         b"{",
         b"[]",
         b"{}",
@@ -285,8 +320,7 @@ def test_a_damaged_file_lets_nobody_in(tokens: Tokens, tmp_path: Path, damaged: 
 
     with pytest.raises(TokensError, match=r"tokens\.json is damaged: .+ put back from a backup"):
         tokens.check("Bearer secret")
-    with pytest.raises(TokensError):
-        tokens.any()
+    assert tokens.are_needed()
 
 
 def test_a_damaged_file_is_not_overwritten(tokens: Tokens, tmp_path: Path) -> None:
@@ -318,7 +352,7 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(tokens: Tokens, tmp_path: Pat
     file(tmp_path).mkdir(parents=True)
 
     with pytest.raises(TokensError, match="cannot be read: Is a directory"):
-        tokens.any()
+        tokens.grants()
 
 
 def test_a_name_is_used_once(tokens: Tokens) -> None:
@@ -334,7 +368,7 @@ def test_a_name_is_used_once(tokens: Tokens) -> None:
 
 def test_revoking_what_is_not_there_says_so(tokens: Tokens) -> None:
     """A mistyped name is not taken for done."""
-    with pytest.raises(TokensError, match="otamirror token list"):
+    with pytest.raises(TokensError, match="none was ever made"):
         tokens.revoke("ci")
 
 
@@ -413,12 +447,40 @@ def test_revoke_ends_a_token(site: Site, run: Callable[..., Result]) -> None:
     """By its name, which `list` shows; a second time there is nothing to revoke."""
     secret = run("add", "ci", "--package", "*", "--branch", "*").stdout.strip()
 
-    run("revoke", "ci")
+    said = run("revoke", "ci").stderr
 
+    assert "\nci is refused from now on; no token is left, so nobody can upload, not even from this machine;" in said
     with pytest.raises(UnauthorizedError):
         Tokens(site.paths.tokens, Files(), Clock()).check(f"Bearer {secret}")
     assert run("list").stdout == ""
+    assert "no token is left" in run("list").stderr
     assert "there is no token ci" in run("revoke", "ci", expected=1).output
+
+
+def test_revoke_says_which_tokens_are_left(site: Site, run: Callable[..., Result]) -> None:
+    """Those that are good: one that expired opens nothing."""
+    past = Tokens(site.paths.tokens, Files(), Clock())
+    past.add("old", ALL, ALL, "2020-01-01T00:00:00Z")
+    for name in ("ci", "release", "other"):
+        past.add(name, ALL, ALL, None)
+
+    said = [run("revoke", name).stderr for name in ("ci", "release", "other")]
+
+    assert [line.partition("; ")[2].rstrip() for line in said[:2]] == [
+        "uploads still need a token, and these are left: release, other",
+        "uploads still need a token, and these are left: other",
+    ]
+    assert "no token is left, so nobody can upload" in said[2]
+
+
+def test_before_the_first_token_the_list_says_who_may_upload(run: Callable[..., Result]) -> None:
+    """On standard error: there is nothing to list."""
+    done = run("list")
+
+    assert (done.stdout, done.stderr) == (
+        "",
+        "no token was ever made, so this machine alone may upload, without one\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,19 +28,19 @@ def host_group() -> None:
 def run_host_nginx(site: Site, listen: str, server_name: str) -> None:
     """Print a configuration for nginx.
 
-    It passes uploads on to the receiver once there is a token (`otamirror token add`).
+    It passes uploads on to the receiver once a token was made (`otamirror token add`), also when none is left.
 
     \b
     Example: otamirror host nginx --server-name ota.example.org > /etc/nginx/conf.d/mirror.conf
     """
-    # without a token, uploads are for this machine alone, and through nginx every client looks like it
-    has_token = Tokens(site.paths.tokens, Files(), time.time).any()
+    # before the first token, uploads are for this machine alone, and do not come through nginx
+    has_tokens = Tokens(site.paths.tokens, Files(), time.time).are_needed()
     text = host.nginx(
         root=site.paths.mirror,
         listen=listen,
         server_name=server_name,
         pointer_max_age=site.cache.pointer_max_age,
-        receiver=site.receiver.listen if has_token else None,
+        receiver=site.receiver.listen if has_tokens else None,
     )
     click.echo(text, nl=False)
 

@@ -102,12 +102,15 @@ def run_add(site: Site, name: str, packages: tuple[str, ...], branches: tuple[st
 @options.pass_site
 def run_list(site: Site, *, as_json: bool) -> None:
     """List the tokens and what they allow; the tokens themselves are not kept."""
-    known = _tokens(site).grants()
+    tokens = _tokens(site)
+    known = tokens.grants()
     now = time.time()
     if as_json:
         console.as_json([{**dataclasses.asdict(grant), "expired": grant.is_expired(now)} for grant in known])
     else:
         console.table(("name", "packages", "branches", "created", "expires"), (_row(grant, now) for grant in known))
+        if not tokens.are_good():
+            click.echo(_state(tokens), err=True)
 
 
 @token_group.command("revoke")
@@ -115,12 +118,24 @@ def run_list(site: Site, *, as_json: bool) -> None:
 @options.pass_site
 def run_revoke(site: Site, name: str) -> None:
     """Remove a token; a running service refuses it from the next request on."""
-    _tokens(site).revoke(name)
+    tokens = _tokens(site)
+    tokens.revoke(name)
+    click.echo(f"{name} is refused from now on; {_state(tokens)}", err=True)
 
 
 def _row(grant: Grant, now: float) -> tuple[str, ...]:
     expires = f"{grant.expires} (over)" if grant.is_expired(now) else grant.expires or "never"
     return grant.name, _listed(grant.packages), _listed(grant.branches), grant.created, expires
+
+
+def _state(tokens: Tokens) -> str:
+    """Say who can upload now."""
+    if tokens.are_good():
+        left = ", ".join(grant.name for grant in tokens.grants() if not grant.is_expired(time.time()))
+        return f"uploads still need a token, and these are left: {left}"
+    if tokens.are_needed():
+        return "no token is left, so nobody can upload, not even from this machine; `otamirror token add` makes one"
+    return "no token was ever made, so this machine alone may upload, without one"
 
 
 def _listed(patterns: Iterable[str]) -> str:

@@ -35,6 +35,13 @@ _FORM = "multipart/form-data"
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, section 5.1.1
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::[0-9]*)?")
 _BESIDE = sum(TEXTS.values()) + OVERHEAD  # bytes that a body may have beside the file
+# what proxies and CDNs say of the client whose request they pass on
+_OF_PROXIES = frozenset(
+    {"cdn-loop", "client-ip", "fastly-client-ip", "forwarded", "forwarded-for", "true-client-ip", "via", "x-client-ip"}
+    | {"x-cluster-client-ip", "x-forwarded", "x-host", "x-proxyuser-ip", "x-real-ip", "x-remote-addr", "x-remote-ip"}
+)
+_PREFIXES_OF_PROXIES = ("cf-", "x-arr-", "x-azure-", "x-envoy-", "x-forwarded-", "x-original-", "x-real-")
+_OF_OWN_SITE = frozenset({"none", "same-origin"})
 _HOW = "make one with `otamirror token add`, and every upload needs it"
 
 
@@ -86,17 +93,32 @@ def admit(request: Request, tokens: Tokens, most_bytes: int, free_bytes: Callabl
 
 
 def _grant(request: Request, tokens: Tokens) -> Grant | None:
-    if tokens.any():
+    if tokens.are_needed():
         given = request.headers.getlist("authorization")
         return tokens.check(", ".join(given) if given else None)
-    if request.client is None or not is_loopback(request.client.host):
-        raise ForbiddenError(f"this mirror has no tokens, so only its own machine may upload. Operator: {_HOW}")
-    if any(name in {"forwarded", "via"} or name.startswith("x-forwarded-") for name in request.headers):
-        raise ForbiddenError(f"this mirror has no tokens, so nothing may come through a proxy. Operator: {_HOW}")
-    host = _HOST.fullmatch(request.headers.get("host", ""))
-    if host is None or not is_loopback(host["host"].strip("[]")):
-        raise ForbiddenError(f"this mirror has no tokens, so uploads go to localhost only. Operator: {_HOW}")
+    if reason := _elsewhere(request):
+        raise ForbiddenError(f"this mirror has no tokens, so {reason}. Operator: {_HOW}")
     return None
+
+
+def _elsewhere(request: Request) -> str:
+    """Return why a request may not be one of this machine's own programs; "" if all speaks for that."""
+    headers = request.headers
+    if request.client is None or not is_loopback(request.client.host):
+        return "only its own machine may upload"
+    if any(name in _OF_PROXIES or name.startswith(_PREFIXES_OF_PROXIES) for name in headers):
+        return "nothing may come through a proxy"
+    hosts = headers.getlist("host")
+    host = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if host is None or not is_loopback(host["host"].strip("[]")):
+        return "uploads go to localhost only"
+    # browsers say on whose behalf they ask, which may be any page that somebody on this machine looks at
+    origins = {f"{scheme}://{host[0]}".lower() for scheme in ("http", "https")}
+    if any(origin.lower() not in origins for origin in headers.getlist("origin")):
+        return "no page of another site may upload"
+    if any(site.lower() not in _OF_OWN_SITE for site in headers.getlist("sec-fetch-site")):
+        return "no page of another site may upload"
+    return ""
 
 
 def _boundary(headers: Headers) -> str:

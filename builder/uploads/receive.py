@@ -105,7 +105,7 @@ def share(site: Site, receiver: Receiver, application: Starlette) -> None:
 
 
 def _is_open_door(site: Site, listen: Address) -> bool:
-    return not is_loopback(listen.host) and not _tokens(site).any()
+    return not is_loopback(listen.host) and not _tokens(site).are_needed()
 
 
 def _tokens(site: Site) -> Tokens:

@@ -2,7 +2,8 @@
 
 A token is 256 random bits, of which the SHA-256 is kept. A slow hash, as passwords need, would protect nothing more:
 nobody finds 256 random bits by trying, and strangers could keep the receiver busy with it.
-A file that is damaged, or says what is not understood here, lets nobody in.
+A file that is damaged, or says what is not understood here, lets nobody in. That there was ever a token is not
+forgotten: neither the last one's end nor a file that was removed opens uploads to those who have none.
 """
 
 from __future__ import annotations
@@ -70,13 +71,24 @@ class Tokens:
 
     def __init__(self, path: Path, files: Files, clock: Callable[[], float]) -> None:
         self._path = path
+        # to revoke a token, nobody has to wait for the end of a long publish; it stays, and so tells of lost tokens
+        self._lock = path.with_name(f".{path.name}.lock")
         self._files = files
         self._clock = clock
         self._seen = _Seen((), {})
 
-    def any(self) -> bool:
-        """Tell whether there is a token at all, be it an expired one."""
-        return bool(self._read())
+    def are_needed(self) -> bool:
+        """Return whether uploads need a token: whether one was ever made, or somebody made the file.
+
+        Raises:
+            TokensError: that cannot be found out.
+        """
+        return _exists(self._path) or _exists(self._lock)
+
+    def are_good(self) -> bool:
+        """Return whether anybody can upload with a token now."""
+        now = self._clock()
+        return any(not grant.is_expired(now) for grant in self._read().values())
 
     def grants(self) -> tuple[Grant, ...]:
         """Return what each token allows, in the order in which they were made."""
@@ -121,6 +133,8 @@ class Tokens:
         Raises:
             TokensError: there is none of this name.
         """
+        if not self.are_needed():
+            raise TokensError(f"there is no token {name}, and none was ever made; `otamirror token add` makes one")
         with self._changing() as known:
             found = [sha256 for sha256, grant in known.items() if grant.name == name]
             if not found:
@@ -142,16 +156,14 @@ class Tokens:
             advice = "nobody can upload until the service's user can read it"
             raise TokensError(f"{self._path} cannot be read: {error.strerror}; {advice}") from error
         except ValueError as error:
-            advice = "nobody can upload until it is put back from a backup, or removed and the tokens are made anew"
+            advice = "nobody can upload until it is put back from a backup, or emptied and the tokens are made anew"
             raise TokensError(f"{self._path} is damaged: {error}; {advice}") from error
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, Grant]]:
         """Give the grants, to be changed, and write them; one process at a time."""
         self._files.make_folder(self._path.parent)
-        # a lock of its own: to revoke a token, nobody has to wait for the end of a long publish
-        lock = self._path.with_name(f".{self._path.name}.lock")
-        descriptor = self._files.calls.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = self._files.calls.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             known = dict(self._read())
@@ -180,7 +192,20 @@ def _encode(known: Mapping[str, Grant]) -> bytes:
     return f"{json.dumps({'tokens': listed}, indent=2)}\n".encode()
 
 
+def _exists(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        advice = "nobody can upload until the service's user may enter its folder"
+        raise TokensError(f"{path} cannot be looked for: {error.strerror}; {advice}") from error
+    return True
+
+
 def _parse(raw: bytes) -> dict[str, Grant]:
+    if not raw:
+        return {}
     value, problems = canonical.decode(raw, limit=_MAX_BYTES)
     if problems:
         raise ValueError(str(problems[0]))

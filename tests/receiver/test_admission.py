@@ -109,7 +109,14 @@ def test_a_token_that_is_made_while_the_receiver_runs_counts(rig: Rig) -> None:
         {"X_Forwarded_For": "127.0.0.1"},
         {"X_Forwarded_Proto": "https"},
         {"x_forwarded_anything": ""},
+        {"X_Forwarded": "192.0.2.1"},
         {"Via": "1.1 proxy"},
+        {"X_Real_IP": "127.0.0.1"},
+        {"CF_Connecting_IP": "127.0.0.1"},
+        {"True_Client_IP": "127.0.0.1"},
+        {"X_Client_IP": "127.0.0.1"},
+        {"X_Original_Host": "localhost"},
+        {"CDN_Loop": "cdn"},
         {"Host": "ota.example.org"},
         {"Host": "localhost.example.org"},
         {"Host": "127.0.0.1.example.org"},
@@ -117,10 +124,21 @@ def test_a_token_that_is_made_while_the_receiver_runs_counts(rig: Rig) -> None:
         {"Host": "0.0.0.0:8080"},
         {"Host": ""},
         {"Host": "localhost:80:80"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://localhost http://evil.example"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"Sec_Fetch_Site": ""},
+        {"Sec_Fetch_Site": "same-origin, cross-site"},
+        {"Origin": "http://localhost", "Sec_Fetch_Site": "cross-site"},
     ],
 )
-def test_without_tokens_nothing_comes_through_a_proxy(refusing: Rig, headers: dict[str, str]) -> None:
-    """A proxy on this machine, or a name that leads to it, would make everybody look local."""
+def test_without_tokens_nothing_comes_from_elsewhere(refusing: Rig, headers: dict[str, str]) -> None:
+    """A proxy on this machine, a name that leads to it, or a page in its browser would make everybody look local."""
     before = refusing.mirror()
     answer = refusing.put(request(forms.good(), **headers))
 
@@ -131,8 +149,19 @@ def test_without_tokens_nothing_comes_through_a_proxy(refusing: Rig, headers: di
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.8.9.1:80", "[::1]", "[::1]:8080"])
 def test_without_tokens_this_machine_publishes(refusing: Rig, host: str) -> None:
-    """Every spelling of this machine will do."""
+    """Every spelling of this machine will do, also for a page that it serves itself."""
+    own = {"Origin": f"http://{host}", "Sec_Fetch_Site": "same-origin"}
+
     assert refusing.put(request(forms.good(), Host=host)).status == 200
+    assert refusing.put(request(forms.good(), Host=host, **own)).status == 200
+    assert refusing.put(request(forms.good(), Host=host, Sec_Fetch_Site="none")).status == 200
+
+
+def test_two_hosts_or_origins_are_none_of_this_machine(refusing: Rig) -> None:
+    """One of them is somebody else's."""
+    twice = request(forms.good(), Origin="http://localhost\r\nOrigin: http://evil.example")
+
+    assert refusing.put(twice).status == 403
 
 
 @pytest.mark.parametrize("client", [("192.0.2.1", 1), ("::ffff:192.0.2.1", 1), ("fe80::1", 1), None])
@@ -172,8 +201,9 @@ def test_a_damaged_file_of_tokens_lets_nobody_in(rig: Rig) -> None:
     """What cannot be read does not count as no tokens, and tells strangers nothing."""
     rig.site.paths.tokens.write_bytes(b'{"tokens": [')
 
-    answer = rig.put(request(forms.good()))
+    answer = rig.put(request(forms.good(), Authorization="Bearer x"))
 
+    assert rig.put(request(forms.good())).status == 401
     assert (answer.status, answer.error) == (500, "fault")
     assert str(rig.site.paths.tokens) not in answer.body.decode()
     assert rig.pages() == {}
