@@ -208,10 +208,9 @@ def load(file: Path) -> State:
 
 
 def save(state: State, file: Path, files: Files) -> None:
-    """Write the state file, durably and whole or not at all; a link to it stays a link."""
+    """Write the state file, durably and whole or not at all; a link to it stays a link, and its owner stays."""
     file = file.resolve()
-    mode = file.stat().st_mode & 0o7777 if file.exists() else 0o644
-    files.replace(file, encode(state), mode=mode)
+    files.replace(file, encode(state), like=file)
 
 
 def encode(state: State) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,13 @@ class Writer:
         """Give the file exactly this mode, whatever the umask."""
         with naming(self._path):
             self._calls.fchmod(self.descriptor, mode)
+
+    def take_after(self, other: os.stat_result) -> None:
+        """Give the file the owner, group and mode of another, as far as this user may."""
+        with naming(self._path):
+            with contextlib.suppress(PermissionError):  # only root may give a file away
+                self._calls.fchown(self.descriptor, other.st_uid, other.st_gid)
+            self._calls.fchmod(self.descriptor, stat.S_IMODE(other.st_mode))
 
     def set_modified(self, modified_ns: int) -> None:
         """Set the modification time, in nanoseconds since 1970; writing after it sets another."""

@@ -57,12 +57,17 @@ class Files:
         with self.create(path, mode) as writer:
             writer.write(data)
 
-    def replace(self, path: Path, data: bytes, *, mode: int = 0o644) -> None:
-        """Give `path` new bytes, whole or not at all, durable on return."""
+    def replace(self, path: Path, data: bytes, *, mode: int = 0o644, like: Path | None = None) -> None:
+        """Give `path` new bytes, whole or not at all, durable on return.
+
+        With `like`, it gets the owner, group and mode of that file, if it is there.
+        """
         temporary = path.with_name(f".{path.name}.tmp")
         self.remove(temporary)
         with self.create(temporary, mode) as writer:
             writer.write(data)
+            if like and like.exists():
+                writer.take_after(like.stat())
             writer.sync()
             writer.close()
             self.rename(temporary, path)  # within: if it fails, the temporary is removed

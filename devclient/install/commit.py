@@ -31,9 +31,8 @@ def prepare(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
     """Allocate the next state file, durably; without the contents that it is made of nothing is begun."""
     if lost := [str(step) for step in plan.steps if step.after and contents.get(step.after.content) is None]:
         raise RuntimeError(f"the content of {lost[0]} was not kept")
-    spare, mode = _spare(file), file.resolve().stat().st_mode & 0o7777
     blank = bytes(2 * len(state.encode(_merged(state.load(file), plan, contents))) + _MARGIN)
-    files.replace(spare, blank, mode=mode)
+    files.replace(_spare(file), blank, like=file.resolve())
 
 
 def commit(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
@@ -46,7 +45,7 @@ def commit(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
     raw = state.encode(_merged(state.load(file), plan, contents))
     if raw != place.read_bytes():
         if not spare.exists():
-            files.replace(spare, raw, mode=place.stat().st_mode & 0o7777)
+            files.replace(spare, raw, like=place)
         files.overwrite(spare, raw, size=len(raw))
         files.rename(spare, place)
     # also if it was right: whoever renamed it may have been killed before this

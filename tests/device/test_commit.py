@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from mirror.content import Content
 from mirror.files import Files
 from tests.support import devices, installs
 from tests.support.faults import FULL, KILL_BEFORE, KILLS, CountingCalls, Fault, FaultyCalls, Killed, points
+from tests.support.tools import require_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +93,22 @@ def test_what_is_installed_is_written(file: Path) -> None:
     assert (lib["package"], lib["version"], lib["local"]) == ("lib", "7", "/opt/lib")
     assert lib["otadevice"] == {"auto": True, "content": LIB.digest}
     assert list(file.parent.glob(".otadevice*")) == []
+
+
+@pytest.mark.root
+def test_the_file_stays_its_owners(file: Path) -> None:
+    """Owner, group and mode are those that it had, though root writes it and whatever the umask."""
+    require_root()
+    os.chown(file, 1234, 5678)
+    before = os.umask(0o077)
+    try:
+        _prepare(file)
+        _commit(file)
+    finally:
+        os.umask(before)
+
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (1234, 5678, 0o640)
 
 
 def test_preparing_changes_nothing_but_takes_the_space(file: Path) -> None:

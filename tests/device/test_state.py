@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from devclient.state import Package, State
 from mirror.content import Content
 from mirror.files import Files
 from tests.support.faults import KILLS, Fault, FaultyCalls, Killed, every
+from tests.support.tools import require_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,6 +190,25 @@ def test_permissions_stay(tmp_path: Path) -> None:
     state.save(state.new("d"), file, Files())
 
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.root
+def test_the_file_stays_its_owners(tmp_path: Path) -> None:
+    """Owner, group and mode are as they were, whatever the umask: an owner who is not root goes on editing it."""
+    require_root()
+    file = tmp_path / "otadevice.json"
+    state.save(state.new("door-7"), file, Files())
+    os.chown(file, 1234, 5678)
+    file.chmod(0o664)
+
+    before = os.umask(0o077)
+    try:
+        state.save(state.new("door-8"), file, Files())
+    finally:
+        os.umask(before)
+
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (1234, 5678, 0o664)
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
