@@ -2,26 +2,38 @@
 
 What a publisher signs comes as two texts. One is the role. The other has a list in each line: the release list, then
 those of its older segments that are new, each known by its hash. Whose signatures count is `builder/claims.py`'s.
+
+Nobody has looked at these texts yet, so each is bounded before it is parsed, by size and by how much is in it: a parser
+takes many times the memory of what it reads, and keeps everybody else waiting meanwhile.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, overload
 
 from tuf.api.metadata import Metadata, Targets
 
 from builder.errors import HashMismatchError, StatementError
 from builder.submission import Release, Statement, Submission
-from mirror import canonical, content, releases, trust
+from mirror import canonical, content, names, releases, trust
 from mirror.releases import ReleaseListError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from builder.submission import Parts
     from mirror.releases import ReleaseList
 
 MAX_ROLE_BYTES = 1024 * 1024
+MAX_LISTED_BYTES = 8 * 1024 * 1024
+MAX_LINE_BYTES = 1024 * 1024
+MAX_LINES = 128
+
+_MAX_PIECES = 192 * 1024
+"""How many keys and values a text may have: of lists, 20 segments of 64 releases with 16 transfers each."""
+_HEAD = re.compile(rb'\{"package":"([^"\\\n]{1,128})","branch":"([^"\\\n]{1,128})",')
+_HEAD_BYTES = 512
 
 
 @overload
@@ -58,21 +70,30 @@ def lines(newest: ReleaseList, segments: Iterable[ReleaseList]) -> bytes:
     return b"".join([newest.encode(), *(segment.encode() for segment in segments)])
 
 
-def read_list(raw: bytes) -> ReleaseList:
-    """Read the release list at the beginning of what was uploaded.
+def list_subject(raw: bytes) -> tuple[str, str]:
+    """Return package and branch of the release list at the beginning of what was uploaded, and judge nothing else.
 
     Raises:
-        StatementError: there is none.
+        StatementError: it does not begin as one.
     """
-    return _parse(_lines(raw)[0])
+    head = _HEAD.match(raw[:_HEAD_BYTES])
+    if not head:
+        raise StatementError("what comes as a list does not begin with package and branch, as the canonical form does")
+    package, branch = (each.decode(errors="replace") for each in head.groups())
+    if not names.is_name(package) or not names.is_branch(branch):
+        raise StatementError("the list is of a package or branch whose name is not valid")
+    return package, branch
 
 
 def _statement(parts: Parts) -> Statement:
-    first, *rest = _lines(parts.listed)
+    list_subject(parts.listed)
+    _check_bounds(parts.listed)
+    lines = _lines(parts.listed)
+    first = next(lines)
     newest = _parse(first)
     references = {part.sha256: part for part in newest.older}
     segments: dict[str, ReleaseList] = {}
-    for line in rest:
+    for line in lines:
         sha256 = canonical.digest(line)
         reference = references.pop(sha256, None)
         if reference is None:
@@ -91,6 +112,7 @@ def read_role(raw: bytes) -> Metadata[Targets]:
     Raises:
         StatementError: it is none, or more than one.
     """
+    _check_pieces(raw, "the signed role")
     value, problems = canonical.decode(raw, limit=MAX_ROLE_BYTES)
     if problems:
         raise StatementError(f"the signed role is not valid: {problems[0]}")
@@ -127,10 +149,30 @@ def _check_named(release: Release, statement: Statement) -> None:
         raise StatementError(f"what the list says of {stated.version} is not what came with it")
 
 
-def _lines(raw: bytes) -> list[bytes]:
+def _check_bounds(raw: bytes) -> None:
+    """See that the lists in a text are no more, no larger and no fuller than they may be."""
     if not raw.endswith(b"\n"):
         raise StatementError("the release list does not end with a line feed; send its canonical bytes")
-    return [line + b"\n" for line in raw.split(b"\n")[:-1]]
+    if raw.count(b"\n") > MAX_LINES:
+        raise StatementError(f"more than {MAX_LINES} lists come at once; push the older segments in several steps")
+    _check_pieces(raw, "what comes as a list")
+    begin = 0
+    while end := raw.find(b"\n", begin) + 1:
+        if end - begin > MAX_LINE_BYTES:
+            raise StatementError(f"a list has {end - begin} bytes, and {MAX_LINE_BYTES} are the most")
+        begin = end
+
+
+def _check_pieces(raw: bytes, what: str) -> None:
+    if sum(map(raw.count, (b",", b":", b"[", b"{"))) > _MAX_PIECES:
+        raise StatementError(f"{what} has more in it than any list or role: above {_MAX_PIECES} keys and values")
+
+
+def _lines(raw: bytes) -> Iterator[bytes]:
+    begin = 0
+    while end := raw.find(b"\n", begin) + 1:
+        yield raw[begin:end]
+        begin = end
 
 
 def _parse(line: bytes) -> ReleaseList:

@@ -164,16 +164,48 @@ WRONG: dict[str, tuple[Callable[[Draft], Draft], type[PublisherError], str]] = {
         "cano",
     ),
     "no line end": (lambda draft: written(draft, bytes.rstrip), StatementError, "does not end with a line feed"),
-    "nothing": (lambda draft: written(draft, lambda _: b""), StatementError, "does not end with a line feed"),
+    "nothing": (lambda draft: written(draft, lambda _: b""), StatementError, "does not begin with package"),
     "a carriage return": (
         lambda draft: written(draft, lambda raw: raw.replace(b"\n", b"\r\n")),
         StatementError,
         "canonical",
     ),
-    "no JSON": (lambda draft: written(draft, lambda _: b"hello\n"), StatementError, "is not JSON"),
-    "no list": (lambda draft: written(draft, lambda _: b"{}\n"), StatementError, "package is missing"),
+    "no JSON": (lambda draft: written(draft, lambda _: b"hello\n"), StatementError, "does not begin with package"),
+    "no JSON after its head": (
+        lambda draft: written(draft, lambda raw: raw[: raw.index(b'"releases"')] + b"\n"),
+        StatementError,
+        "is not JSON",
+    ),
+    "no list": (lambda draft: written(draft, lambda _: b"{}\n"), StatementError, "does not begin with package"),
+    "no name of a package": (
+        lambda draft: written(draft, lambda raw: raw.replace(b'"package":"app"', b'"package":"../a"')),
+        StatementError,
+        "whose name is not valid",
+    ),
+    "another form of the head": (
+        lambda draft: written(draft, lambda raw: raw.replace(b'"package":"app"', b'"package": "app"')),
+        StatementError,
+        "does not begin with package",
+    ),
+    "more lines than lists": (
+        lambda draft: written(draft, lambda raw: raw + b"\n" * 128),
+        StatementError,
+        "more than 128 lists",
+    ),
+    "a line of more than 1 MiB": (
+        lambda draft: written(draft, lambda raw: raw.replace(b'"releases"', b'"a":"%s","releases"' % (b"x" * 2**20))),
+        StatementError,
+        "and 1048576 are the most",
+    ),
+    "more in it than in any list": (
+        lambda draft: written(
+            draft, lambda raw: raw.replace(b'"releases"', b'"a":[%s0],"releases"' % (b"0," * 200_000))
+        ),
+        StatementError,
+        "more in it than any list or role",
+    ),
     "a key twice": (
-        lambda draft: written(draft, lambda raw: raw.replace(b"{", b'{"package":"app",', 1)),
+        lambda draft: written(draft, lambda raw: raw.replace(b'"releases":', b'"releases":[],"releases":')),
         StatementError,
         "more than once",
     ),

@@ -26,7 +26,7 @@ from builder.uploads.admission import admit
 from builder.uploads.body import Body
 from builder.uploads.refusals import FaultError, UnavailableError
 from builder.uploads.upload import CONTENT, LIST, Upload
-from builder.verify import read_list, verify
+from builder.verify import list_subject, verify
 from builder.web import addresses
 from mirror import content
 from mirror.errors import PublisherError
@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 PATH = "/update"
+_JUDGED_AT_ONCE = 2
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -66,6 +67,8 @@ class Receiver:
         self._files = files
         self._disk = disk
         self._metrics = metrics
+        # what publishers sign is costly to judge: nobody gets all threads and memory for it
+        self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_stopped = False
 
@@ -112,7 +115,8 @@ class Receiver:
         upload = Upload(admission.boundary, self._committer.spool, self._files, self._site.limits.package_bytes)
         try:
             await self._read(upload, admission, body)
-            return await self._in_thread(lambda: verify(upload.finish(PATH)))
+            async with self._judging if upload.text(LIST) is not None else contextlib.nullcontext():
+                return await self._in_thread(lambda: verify(upload.finish(PATH)))
         except BaseException:
             await self._in_thread(upload.discard)
             raise
@@ -179,13 +183,7 @@ def _content_subject(raw: bytes) -> tuple[str, str]:
     return stated.package, stated.branch
 
 
-def _list_subject(raw: bytes) -> tuple[str, str]:
-    """Tell which package and branch a release list is about."""
-    newest = read_list(raw)
-    return newest.package, newest.branch
-
-
-_SUBJECTS: Mapping[str, Callable[[bytes], tuple[str, str]]] = {CONTENT: _content_subject, LIST: _list_subject}
+_SUBJECTS: Mapping[str, Callable[[bytes], tuple[str, str]]] = {CONTENT: _content_subject, LIST: list_subject}
 """The parts that say what an upload is about, which its token has to allow."""
 
 

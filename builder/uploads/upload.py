@@ -15,8 +15,8 @@ import multipart
 
 from builder.submission import Parts, Submission
 from builder.uploads.refusals import FormError, too_large, too_long
-from builder.verify import MAX_ROLE_BYTES
-from mirror import content, releases
+from builder.verify import MAX_LISTED_BYTES, MAX_ROLE_BYTES
+from mirror import content
 from mirror.blobs import Blob
 from mirror.content import ContentTooLarge
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mirror.files import Files, Writer
 
 CONTENT, FILE, LIST, SIGNED = "content", "file", "list", "signed"
-TEXTS: Mapping[str, int] = {CONTENT: content.MAX_BYTES, LIST: releases.MAX_BYTES, SIGNED: MAX_ROLE_BYTES}
+TEXTS: Mapping[str, int] = {CONTENT: content.MAX_BYTES, LIST: MAX_LISTED_BYTES, SIGNED: MAX_ROLE_BYTES}
 """The parts that are kept in memory, with the bytes that they may have."""
 
 OVERHEAD = 64 * 1024
@@ -53,7 +53,8 @@ class Upload:
         self._part = ""
         self._ended: set[str] = set()
         self._outside = 0
-        self._texts = {name: bytearray() for name in TEXTS}
+        self._text = bytearray()
+        self._texts: dict[str, bytes] = {}
         self._path = spool.path()
         self._sha256 = hashlib.sha256()
         self._size = 0
@@ -65,7 +66,7 @@ class Upload:
 
     def text(self, part: str) -> bytes | None:
         """Return one of the texts, once it is whole."""
-        return bytes(self._texts[part]) if part in self._ended else None
+        return self._texts.get(part)
 
     @property
     def is_worth_writing(self) -> bool:
@@ -86,7 +87,7 @@ class Upload:
                 if isinstance(event, multipart.MultipartSegment):
                     self._begin(event)
                 elif event is None:
-                    self._ended.add(self._part)
+                    self._end()
                 else:
                     self._take(event)
         except multipart.MultipartError as error:
@@ -124,7 +125,7 @@ class Upload:
         with self._at_disk:
             self._open.close()
         blob = Blob(self._sha256.hexdigest(), self._size, self._path)
-        return Submission(bytes(self._texts[CONTENT]), blob, origin, parts)
+        return Submission(self._texts[CONTENT], blob, origin, parts)
 
     def discard(self) -> None:
         """Leave nothing in the spool."""
@@ -151,7 +152,7 @@ class Upload:
     def _take(self, data: bytes) -> None:
         self._outside -= len(data)
         if self._part in TEXTS:
-            self._take_text(self._texts[self._part], data)
+            self._take_text(data)
             return
         self._pieces.append(data)
         self._waiting += len(data)
@@ -159,11 +160,17 @@ class Upload:
         if 0 < self._most_bytes < self._size:
             raise too_large(self._most_bytes)
 
-    def _take_text(self, text: bytearray, data: bytes) -> None:
-        text += data
-        if len(text) <= TEXTS[self._part]:
-            return
-        raise ContentTooLarge(len(text)) if self._part == CONTENT else too_long(self._part, TEXTS[self._part])
+    def _take_text(self, data: bytes) -> None:
+        self._text += data
+        most = TEXTS[self._part]
+        if len(self._text) > most:
+            raise ContentTooLarge(len(self._text)) if self._part == CONTENT else too_long(self._part, most)
+
+    def _end(self) -> None:
+        self._ended.add(self._part)
+        if self._part in TEXTS:
+            self._texts[self._part] = bytes(self._text)
+            self._text = bytearray()
 
     def _check_whole(self) -> None:
         """See that the parts are those of a release, of a statement, or of both."""
