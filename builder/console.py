@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -29,7 +30,31 @@ if TYPE_CHECKING:
     from builder.progress import Advance
 
 _LINE = "%(asctime)s %(levelname)s %(message)s"
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS_IN_LINES = re.compile(f"(?!\n){_CONTROLS.pattern}")
 _errors = Console(stderr=True)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that a terminal shows as it is: control characters are escaped."""
+    return _escaped(_CONTROLS, "; ".join(text.split("\n")))
+
+
+def _escaped(controls: re.Pattern[str], text: str) -> str:
+    return controls.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class _LineFormatter(logging.Formatter):
+    """Makes one line of each record, whatever it holds: strangers name much of what is logged."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Return the line of a record."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        """Return a traceback, the only thing that has several lines."""
+        return _escaped(_CONTROLS_IN_LINES, super().formatException(ei))
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -37,9 +62,8 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     handler: logging.Handler = logging.StreamHandler()
     if _errors.is_terminal:
         handler = RichHandler(console=_errors, show_path=False, markup=False)
-    logging.basicConfig(
-        level=level, format="%(message)s" if _errors.is_terminal else _LINE, handlers=[handler], force=True
-    )
+    handler.setFormatter(_LineFormatter("%(message)s" if _errors.is_terminal else _LINE))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("tuf").setLevel(logging.WARNING)  # it tells of every signature that is not there yet
 
 

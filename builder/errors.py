@@ -59,6 +59,7 @@ class KeysError(OperatorError):
     """A key is missing, cannot be used, or may not do what is asked of it."""
 
     code = "keys"
+    status_hint = 503
 
 
 class DropError(PublisherError):

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
+from builder.console import one_line
 from builder.submission import Release
 from builder.uploads import refusals
 from builder.uploads.admission import admit
@@ -29,7 +30,7 @@ from builder.uploads.upload import CONTENT, LIST, Upload
 from builder.verify import list_subject, verify
 from builder.web import addresses
 from mirror import content
-from mirror.errors import PublisherError
+from mirror.errors import OTAError, PublisherError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from builder.uploads.commit import Committer, Outcome
     from builder.uploads.metrics import Metrics
     from builder.uploads.tokens import Tokens
-    from mirror.errors import OTAError
     from mirror.files import Files
 
 logger = logging.getLogger(__name__)
@@ -153,9 +153,10 @@ class Receiver:
         self._metrics.uploads.labels(told.code).inc()
         client = request.client.host if request.client else "somebody"
         if isinstance(told, PublisherError | UnavailableError):
-            logger.info("refused an upload from %s: %s: %s", client, told.code, error)
+            logger.info("refused an upload from %s: %s: %s", client, told.code, one_line(str(error)))
         else:  # somebody has to act here; what is known needs no traceback
-            logger.error("an upload from %s failed: %s", client, told.code, exc_info=isinstance(told, FaultError))
+            unknown = None if isinstance(error, OTAError) or told.code != FaultError.code else error
+            logger.error("an upload from %s failed: %s: %s", client, told.code, one_line(str(error)), exc_info=unknown)
         return _refusal(told)
 
 

@@ -1,7 +1,7 @@
 """How an upload is refused: the errors that only a receiver can make, and what any error is to a client.
 
-The statuses are those of section 5 of the contract. A client is never told of the machine behind: what only the
-operator can mend stands in the log.
+The statuses are those of section 5 of the contract. A client is told of the machine behind only why it cannot sign at
+the moment, so that somebody tells the operator; what else only the operator can mend stands in the log.
 """
 
 from __future__ import annotations
@@ -99,6 +99,18 @@ class UnavailableError(OperatorError):
         super().__init__("the receiver is being stopped before this upload was published; send it again in a moment")
 
 
+class CannotSignError(OperatorError):
+    """Keys or clock of the mirror's machine are not usable."""
+
+    code = "cannot-sign"
+    status_hint = 503
+
+    def __init__(self, reason: OperatorError) -> None:
+        super().__init__(
+            f"the mirror cannot sign, so nothing was published; send it again once its operator has mended it: {reason}"
+        )
+
+
 class FaultError(OperatorError):
     """What the client cannot be told more of."""
 
@@ -134,6 +146,8 @@ def of(error: BaseException) -> OTAError:
     """Return what a client is told of an error."""
     if isinstance(error, PublisherError | DiskFullError | UnavailableError):
         return error
+    if isinstance(error, OperatorError) and error.status_hint == UnavailableError.status_hint:
+        return CannotSignError(error)
     return DiskFullError() if is_full(error) else FaultError()
 
 
