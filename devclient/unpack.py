@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from devclient.errors import ArchiveError, BrokenPromiseError
 from mirror import blobs
 from mirror.archive import archive
+from mirror.archive.extract import extract
 from mirror.errors import InvalidArchiveError
+from mirror.files import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +51,8 @@ def unpack(file: Path, folder: Path, what: str, sha256: str, limits: Limits, fil
     with file.open("rb", buffering=0) as packed:
         chunks = _hashed(blobs.chunks(packed.fileno()), digest)
         try:
-            archive.unpack(chunks, folder, limits, files)
+            with Folder.trusted(folder.parent, files.calls) as parent:
+                extract(chunks, parent, folder.name, limits, files.calls)
         except InvalidArchiveError as error:
             problem = str(error)
         for _ in chunks:  # to the end: of bytes that are not the release's, its publisher is not to be told

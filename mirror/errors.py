@@ -39,6 +39,14 @@ class InvalidArchiveError(PublisherError):
     code = "archive"
 
 
+class NoArchiveError(InvalidArchiveError):
+    """A file is no tar archive at all."""
+
+
+class UnreadableArchiveError(InvalidArchiveError):
+    """An archive was not read to its end: it is larger than is taken here, or this machine cannot decompress it."""
+
+
 class OperatorError(OTAError):
     """The operator of the mirror has to act: settings, disk, permissions."""
 

@@ -2,16 +2,17 @@
 
 Pure: nothing is written here. Memory grows with the number of entries, by their names and little more. No member
 and no link leads out of the folder, whatever order they come in: members never lie below a link, and a symlink
-goes up through real folders only, before it goes down.
+goes up through real folders only, before it goes down. What comes twice is what came last, as with tar; only a folder
+that has something in it stays a folder.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mirror.archive.tar_headers import Kind
 from mirror.canonical import shown
-from mirror.errors import InvalidArchiveError
+from mirror.errors import InvalidArchiveError, UnreadableArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,10 +32,20 @@ class Folder:
     __slots__ = ("entries", "mode", "modified_ns", "named")
 
     def __init__(self) -> None:
-        self.entries: dict[str, Folder | Kind] = {}
+        self.entries: dict[str, Entry] = {}
         self.named = False
         self.mode = 0o755
         self.modified_ns: int | None = None
+
+
+class Symlink(NamedTuple):
+    """A symlink that goes up by so many folders before it goes down."""
+
+    ups: int
+
+
+Entry = Folder | Symlink | Literal[Kind.FILE]
+_SYMLINKS = tuple(Symlink(ups) for ups in range(_DEEPEST + 1))  # so that each takes no memory of its own
 
 
 class Place(NamedTuple):
@@ -42,12 +53,14 @@ class Place(NamedTuple):
 
     Attributes:
         new_folders: folders to be made first, in this order; the member itself if it is a new folder.
-        links_to: path of the file that a hard link is another name of.
+        links_to: path of the file or symlink that a hard link is another name of.
+        replaces: the kind of what is there and has to go first, a folder only if it is empty.
     """
 
     path: str
     new_folders: Sequence[str]
     links_to: str = ""
+    replaces: Kind | None = None
 
 
 class Tree:
@@ -55,7 +68,7 @@ class Tree:
 
     Attributes:
         size: bytes that it takes on a disk.
-        count: entries in it.
+        count: entries in it; one that comes twice counts twice.
     """
 
     def __init__(self, most_bytes: int, most_entries: int) -> None:
@@ -83,12 +96,14 @@ class Tree:
         if not parts:
             raise InvalidArchiveError(f"{shown(member.name)} is {member.kind.value} in the place of the folder itself")
         parent, new_folders = self._reach(parts[:-1], member)
-        if parts[-1] in parent.entries:
-            raise _twice(member)
-        links_to = self._check_link(member, parts)
+        there = parent.entries.get(parts[-1])
+        if isinstance(there, Folder) and there.entries:
+            raise InvalidArchiveError(f"{shown(member.name)} is {member.kind.value} where the archive has a folder")
+        entry, links_to = self._entry(member, parts)
         self._grow(0 if member.kind is Kind.LINK else member.size if member.kind is Kind.FILE else 1)
-        parent.entries[parts[-1]] = Kind.SYMLINK if member.kind is Kind.SYMLINK else Kind.FILE
-        return Place("/".join(parts), new_folders, links_to)
+        parent.entries[parts[-1]] = entry
+        path = "/".join(parts)
+        return Place(path, new_folders, links_to, _kind(there) if there and path != links_to else None)
 
     def folders(self) -> Iterator[tuple[str, Folder]]:
         """Yield all folders with their paths, each after those in it, the folder of the archive itself last."""
@@ -103,53 +118,68 @@ class Tree:
                 ways.append((f"{path}{inner[0]}/", inner[1], iter(inner[1].entries.items())))
 
     def _add_folder(self, member: Member, parts: list[str]) -> Place:
-        folder, new_folders = self._reach(parts, member)
-        if folder.named:
-            raise _twice(member)
+        above, new_folders = self._reach(parts[:-1], member)
+        folder = above.entries.get(parts[-1]) if parts else self._root
+        there = _kind(folder) if folder else None
+        if isinstance(folder, Folder):
+            self._grow(0 if folder.named else -1)  # it was counted when it was made for what is in it
+        else:
+            folder = self._new_folder(above, parts, new_folders)
         folder.named, folder.mode, folder.modified_ns = True, member.mode, member.modified_ns
-        return Place("/".join(parts), new_folders)
+        return Place("/".join(parts), new_folders, replaces=None if there is Kind.FOLDER else there)
+
+    def _new_folder(self, above: Folder, parts: list[str], new_folders: list[str]) -> Folder:
+        self._grow(1)
+        folder = above.entries[parts[-1]] = Folder()
+        new_folders.append("/".join(parts))
+        return folder
 
     def _reach(self, parts: list[str], member: Member) -> tuple[Folder, list[str]]:
         """Go down to a folder, making those that are not there; returns it, and the paths of the new ones."""
-        folder, new_folders = self._root, []
+        folder, new_folders = self._root, list[str]()
         for number, part in enumerate(parts, 1):
             found = folder.entries.get(part)
             if found is None:
-                self._grow(1)
-                found = folder.entries[part] = Folder()
-                new_folders.append("/".join(parts[:number]))
+                found = self._new_folder(folder, parts[:number], new_folders)
             if not isinstance(found, Folder):
                 above = shown("/".join(parts[:number]))
                 raise InvalidArchiveError(
-                    f"{shown(member.name)} needs a folder where the archive has {found.value}: {above}"
+                    f"{shown(member.name)} needs a folder where the archive has {_kind(found).value}: {above}"
                 )
             folder = found
         return folder, new_folders
 
-    def _check_link(self, member: Member, parts: list[str]) -> str:
-        """Judge where a link leads; returns the path of the file that a hard link is another name of."""
+    def _entry(self, member: Member, parts: list[str]) -> tuple[Entry, str]:
+        """Judge where a link leads; returns what is to be kept, and the path that a hard link is another name of."""
         if member.kind is Kind.SYMLINK:
-            _check_symlink(member, len(parts) - 1)
+            return _symlink(member, len(parts) - 1), ""
         if member.kind is not Kind.LINK:
-            return ""
+            return Kind.FILE, ""
         source = _parts(member.leads_to)
-        folder: Folder | Kind | None = self._root
+        found: Entry | None = self._root
         for part in source:
-            folder = folder.entries.get(part) if isinstance(folder, Folder) else None
-        if folder is not Kind.FILE:
-            raise InvalidArchiveError(
-                f"{shown(member.name)} is a hard link to {shown(member.leads_to)}, no file that came before it"
-            )
-        return "/".join(source)
+            found = found.entries.get(part) if isinstance(found, Folder) else None
+        says = f"{shown(member.name)} is a hard link to {shown(member.leads_to)}"
+        if found is None or isinstance(found, Folder):
+            raise InvalidArchiveError(f"{says}, no file that came before it")
+        if isinstance(found, Symlink) and found.ups >= len(parts):
+            raise InvalidArchiveError(f"{says}, a symlink that from there leads out of the folder")
+        return found, "/".join(source)
 
     def _grow(self, size: int) -> None:
-        """Count one more entry with `size` bytes of its own."""
-        self.count += 1
+        """Count one more entry with `size` bytes of its own, or with -1 none."""
+        self.count += size >= 0
         self.size += -(-size // _ON_DISK) * _ON_DISK
         if self.count > self._most_entries:
-            raise InvalidArchiveError(f"its archive has more than {self._most_entries} entries")
+            raise UnreadableArchiveError(f"its archive has more than {self._most_entries} entries")
         if self.size > self._most_bytes:
-            raise InvalidArchiveError(f"its archive unpacks to more than {self._most_bytes} bytes")
+            raise UnreadableArchiveError(f"its archive unpacks to more than {self._most_bytes} bytes")
+
+
+def _kind(entry: Entry) -> Kind:
+    if isinstance(entry, Folder):
+        return Kind.FOLDER
+    return Kind.SYMLINK if isinstance(entry, Symlink) else entry
 
 
 def _parts(name: str) -> list[str]:
@@ -166,7 +196,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _check_length(name: str, parts: list[str]) -> None:
-    if len(name.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+    if _length(name) > _LONGEST_PATH or any(_length(part) > _LONGEST_NAME for part in parts):
         raise InvalidArchiveError(
             f"{shown(name)} is too long: {_LONGEST_NAME} bytes between slashes, {_LONGEST_PATH} in all"
         )
@@ -174,7 +204,11 @@ def _check_length(name: str, parts: list[str]) -> None:
         raise InvalidArchiveError(f"{shown(name)} is too deep: {_DEEPEST} names, one below the other")
 
 
-def _check_symlink(member: Member, depth: int) -> None:
+def _length(name: str) -> int:
+    return len(name.encode(errors="surrogateescape"))
+
+
+def _symlink(member: Member, depth: int) -> Symlink:
     """Judge where a symlink leads that lies below `depth` folders.
 
     Up first: after a name, which may be that of a link, nobody knows yet where `..` is.
@@ -190,12 +224,9 @@ def _check_symlink(member: Member, depth: int) -> None:
     if ".." in parts[ups:]:
         raise InvalidArchiveError(f"{says}, where .. stands after a name (make it go up first, then down)")
     _check_length(target, parts)
+    return _SYMLINKS[ups]
 
 
 def _check_mode(member: Member) -> None:
     if special := [name for bit, name in _SPECIAL.items() if member.mode & bit]:
         raise InvalidArchiveError(f"{shown(member.name)} is {' and '.join(special)}, which no member may be")
-
-
-def _twice(member: Member) -> InvalidArchiveError:
-    return InvalidArchiveError(f"{shown(member.name)} is in the archive twice")

@@ -57,22 +57,23 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "up-by-a-long-name": (member("L", b"../canary\0", LONG_NAME) + A, "may lead out"),
     "up-by-the-prefix": (member("canary", prefix=b".."), "may lead out"),
     "nul": (pax({"path": "a\0b"}) + A, "has a NUL in it"),
-    "not-utf-8": (member(b"gr\xfc\xdfe"), r"'gr\\\\xfc\\\\xdfe' is not UTF-8"),
-    "surrogate": (pax({"path": b"\xed\xa0\x80"}) + A, "is not UTF-8"),
     "long-part": (pax({"path": "é" * 128}) + A, "is too long: 255 bytes between slashes"),
     "long-path": (pax({"path": "/".join(["d" * 200] * 16)}) + A, "is too long: .* 3072 in all"),
     "too-deep": (pax({"path": "/".join(["d"] * 101)}) + A, "is too deep: 100 names"),
     "the-folder-is-a-file": (member("."), "'.' is a file in the place of the folder itself"),
     "the-folder-is-a-link": (header("./", SYMLINK, leads_to="a"), "is a symlink with the name of a folder"),
-    "file-like-a-folder": (member("a/"), "'a/' is a file with the name of a folder"),
     # twice
-    "twice": (A + A, "'a' is in the archive twice"),
-    "twice-spelled-otherwise": (A + member(".//a"), "'.//a' is in the archive twice"),
-    "folder-twice": (member("a", kind=FOLDER) * 2, "'a' is in the archive twice"),
-    "the-folder-twice": (member(".", kind=FOLDER) * 2, "'.' is in the archive twice"),
-    "folder-then-file": (member("a/b") + A, "'a' is in the archive twice"),
-    "file-then-folder": (A + member("a", kind=FOLDER), "'a' needs a folder where the archive has a file: 'a'"),
-    "link-then-file": (header("a", SYMLINK, leads_to="b") + A, "'a' is in the archive twice"),
+    "folder-then-file": (member("a/b") + A, "'a' is a file where the archive has a folder"),
+    "folder-then-link": (member("a/b") + header("a", SYMLINK, leads_to="b"), "'a' is a symlink where .* has a folder"),
+    "folder-then-hard-link": (
+        A + member("b/c") + header("b", LINK, leads_to="a"),
+        "'b' is a hard link where .* folder",
+    ),
+    "file-with-bytes-like-a-folder": (member("a/", b"x"), "'a/' is a file with the name of a folder"),
+    "link-in-the-place-of-a-file-gone-through": (
+        A + header("a", SYMLINK, leads_to=".") + member("a/b"),
+        "'a/b' needs a folder where the archive has a symlink: 'a'",
+    ),
     # symlinks
     "through-a-file": (A + member("a/b"), "'a/b' needs a folder where the archive has a file: 'a'"),
     "through-a-link": (header("a", SYMLINK, leads_to=".") + member("a/b"), "'a/b' needs .* has a symlink: 'a'"),
@@ -92,7 +93,6 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "link-up-by-a-long-link": (member("K", b"..", LONG_LINK) + header("l", SYMLINK), "out of the folder"),
     "link-to-nothing": (header("l", SYMLINK), "'l' is a symlink to '', which is no path"),
     "link-with-nul": (pax({"linkpath": "a\0b"}) + header("l", SYMLINK), "which is no path"),
-    "link-not-utf-8": (header("l", SYMLINK, leads_to=b"\xff"), "is not UTF-8"),
     "link-too-long": (pax({"linkpath": "x" * 256}) + header("l", SYMLINK), "is too long"),
     # hard links
     "hard-link-away": (header("h", LINK, leads_to="/etc/passwd"), "'/etc/passwd' is not a path within the folder"),
@@ -102,16 +102,15 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "hard-link-to-itself": (header("h", LINK, leads_to="h"), "no file that came before it"),
     "hard-link-to-a-folder": (member("d", kind=FOLDER) + header("h", LINK, leads_to="d"), "no file that came before"),
     "hard-link-to-the-folder": (A + header("h", LINK, leads_to="."), "no file that came before"),
-    "hard-link-to-a-link": (
-        header("l", SYMLINK, leads_to="a") + header("h", LINK, leads_to="l"),
-        "'h' is a hard link to 'l', no file that came before it",
+    "hard-link-to-a-link-from-above": (
+        header("d/l", SYMLINK, leads_to="../a") + header("h", LINK, leads_to="d/l"),
+        "'h' is a hard link to 'd/l', a symlink that from there leads out of the folder",
     ),
     "hard-link-through-a-link": (
         member("d/a") + header("l", SYMLINK, leads_to="d") + header("h", LINK, leads_to="l/a"),
         "no file that came before it",
     ),
     "hard-link-with-bytes": (A + member("h", b"x", LINK, leads_to="a"), "'h' is a hard link with a content of 1 bytes"),
-    "hard-link-twice": (A + header("a", LINK, leads_to="a"), "'a' is in the archive twice"),
     # modes and kinds
     "setuid": (member("a", mode=0o4755), "'a' is setuid, which no member may be"),
     "setgid": (member("a", kind=FOLDER, mode=0o2755), "'a' is setgid"),
@@ -138,13 +137,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "negative-octal": (header("a", size=b"-5"), UP + "damaged header: '-5"),
     "time-that-is-none": (pax({"mtime": "now"}) + A, "'a' has a time that is no number: 'now'"),
     "time-infinite": (pax({"mtime": "inf"}) + A, "'a' has a time that is no number"),
-    "time-too-late": (pax({"mtime": "8589934592"}) + A, "'a' has a time that no device can keep"),
-    "time-too-early": (header("a", modified=b"\xff" + bytes(11)), "'a' has a time that no device can keep"),
     # headers before headers
     "shared-name": (pax({"path": "b"}, SHARED_PAX) + A, "gives all its members one name or one size"),
     "shared-size": (pax({"size": "1"}, SHARED_PAX) + A, "gives all its members one name or one size"),
     "pax-twice": (pax({"path": "b"}) * 2 + A, UP + "pax header twice for one member"),
-    "shared-pax-without-end": (pax({"mtime": "1"}, SHARED_PAX) * 9, UP + "pax header for all members twice"),
     "huge-pax": (header("x", b"x", size=2**20 + 1) + A, UP + "pax header of 1048577 bytes"),
     "negative-pax": (header("x", b"x", size=b"\xff" * 12) + A, UP + "pax header of -1 bytes"),
     "huge-long-name": (header("L", LONG_NAME, size=2**40 // 2**8) + A, UP + "long name of 4294967296 bytes"),
@@ -154,7 +150,12 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "pax-too-long": (member("x", b"99 path=b\n", b"x") + A, UP + "damaged pax header: '99 path=b"),
     "pax-without-key": (member("x", b"5 abc\n", b"x") + A, UP + "damaged pax header"),
     "pax-without-length": (member("x", b"path=b\n", b"x") + A, UP + "damaged pax header"),
-    "pax-for-nothing": (A + pax({"path": "b"}), UP + "damaged header at byte 2048"),
+    "pax-for-nothing": (A + pax({"path": "b"}), "its archive is cut off after a pax header"),
+    "shared-pax-without-end": (pax({"mtime": "1"}, SHARED_PAX) * 101, UP + "pax header for all members too often"),
+    "shared-pax-of-many-keys": (
+        pax({f"SCHILY.xattr.user.{number}": "" for number in range(101)}, SHARED_PAX),
+        "says more than 100 things of all its members",
+    ),
 }
 UNFINISHED: dict[str, tuple[bytes, str]] = {
     # what is not sound as a whole; no end is added to these
@@ -167,22 +168,14 @@ UNFINISHED: dict[str, tuple[bytes, str]] = {
     "zip": (b"PK\x03\x04" + bytes(1000), "it is no tar archive"),
     "text-compressed": (gzip.compress(b"hello" * 1000), "it is no tar archive"),
     "tar-compressed-twice": (gzip.compress(gzip.compress(A + END)), "it is no tar archive"),
-    "no-end": (A, "its archive is cut off"),
-    "half-an-end": (A + bytes(512), "its archive is cut off"),
     "header-cut-off": (A + A[:100], "its archive is cut off"),
     "bytes-cut-off": (header("a", size=5000) + bytes(700), "its archive is cut off in 'a'"),
-    "padding-cut-off": (header("a", size=5) + b"abcde", "its archive is cut off"),
     "damaged-header": (A + b"?" + A[1:] + END, UP + "damaged header at byte 1024"),
     "damaged-first-header": (b"?" + A[1:] + END, "it is no tar archive"),
     "other-magic": (header("a", magic=b"UStar\0\0\0") + END, "it is no tar archive"),
-    "nul-block-in-between": (A + bytes(512) + A + END, "ends and goes on at byte 1536"),
-    "garbage-after-the-end": (A + END + b"garbage", "something follows the end of its archive at byte 2048"),
-    "another-archive-after-the-end": (A + END + A + END, "something follows the end"),
-    "another-compressed-archive": (gzip.compress(A + END) * 2, "something follows the end"),
     "garbage-after-gzip": (gzip.compress(A + END) + b"garbage", "damaged, or something follows its end: gzip says"),
     "garbage-after-xz": (COMPRESSIONS["xz"](A + END) + b"garbage" * 9, "or something follows its end: xz says"),
     "garbage-after-bzip2": (COMPRESSIONS["bzip2"](A + END) + b"garbage", "something follows its end: bzip2|cut off"),
-    "much-nothing-after-the-end": (gzip.compress(A + bytes(17 * MIB)), "16777216 bytes of nothing follow the end"),
     **{
         f"{name}-cut-off": (compress(A + END)[:-9], f"cut off: what {name} compressed does not end")
         for name, compress in COMPRESSIONS.items()

@@ -196,7 +196,8 @@ def wanted(entries: Sequence[Entry], step: int = 1) -> dict[str, Seen]:
         if entry.kind == SYMLINK:
             seen[entry.name] = ("symlink", 0, 0, entry.leads_to)
         elif entry.kind == FOLDER:
-            seen[entry.name] = ("folder", entry.mode, entry.modified_ns // step * step, b"")
+            mode = entry.mode | 0o755 if entry.name == "." else entry.mode  # others are to reach what is in it
+            seen[entry.name] = ("folder", mode, entry.modified_ns // step * step, b"")
         else:
             seen[entry.name] = (
                 "file",
