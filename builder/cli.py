@@ -16,11 +16,18 @@ import click
 
 from builder import console
 from builder.commands import hosting, keys, publishing, reading, service, tokens, writing
+from mirror import terminal
 from mirror.errors import OTAError
+from mirror.text import indented
 
 
 class _Group(click.Group):
     """A group that turns our errors into one message and an exit code, here and nowhere else."""
+
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        """Run the program, whatever its standard output is."""
+        terminal.prepare()
+        return super().main(*arguments, **named)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -33,7 +40,7 @@ class _Group(click.Group):
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"otamirror: {message}", err=True)
+    terminal.echo(f"otamirror: {indented(message)}", err=True)
     sys.exit(code)
 
 

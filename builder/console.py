@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
-import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import (
@@ -24,37 +23,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from mirror import terminal
+from mirror.text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from builder.progress import Advance
 
+_NARROWEST = 8  # columns of a terminal for each of a table; on a narrower one lines are broken
 _LINE = "%(asctime)s %(levelname)s %(message)s"
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_CONTROLS_IN_LINES = re.compile(f"(?!\n){_CONTROLS.pattern}")
-_errors = Console(stderr=True)
-
-
-def one_line(text: str) -> str:
-    """Return a text as one line that a terminal shows as it is: control characters are escaped."""
-    return _escaped(_CONTROLS, "; ".join(text.split("\n")))
-
-
-def _escaped(controls: re.Pattern[str], text: str) -> str:
-    return controls.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-class _LineFormatter(logging.Formatter):
-    """Makes one line of each record, whatever it holds: strangers name much of what is logged."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Return the line of a record."""
-        record.message = one_line(record.message)
-        return super().formatMessage(record)
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
-        """Return a traceback, the only thing that has several lines."""
-        return _escaped(_CONTROLS_IN_LINES, super().formatException(ei))
+_errors = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -62,7 +41,7 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     handler: logging.Handler = logging.StreamHandler()
     if _errors.is_terminal:
         handler = RichHandler(console=_errors, show_path=False, markup=False)
-    handler.setFormatter(_LineFormatter("%(message)s" if _errors.is_terminal else _LINE))
+    handler.setFormatter(terminal.LineFormatter(None if _errors.is_terminal else _LINE))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("tuf").setLevel(logging.WARNING)  # it tells of every signature that is not there yet
 
@@ -86,27 +65,38 @@ def _bar(label: str, total: int, *amounts: ProgressColumn) -> Iterator[Advance]:
     if not _errors.is_terminal:
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *amounts, TimeRemainingColumn())
     with Progress(*columns, console=_errors, transient=True) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(one_line(label), total=total)
         yield lambda amount: bar.advance(task, amount)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headings: aligned on a terminal, separated by tabs elsewhere."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(str(cell) for cell in row))
-        return
-    shown = Table(*headings, box=None, pad_edge=False, header_style="bold")
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
+    """Print rows under headings, aligned on a terminal and separated by tabs elsewhere; `empty` says there are none."""
+    cells = ([one_line(str(cell)) for cell in row] for row in rows)
+    first = next(cells, None)
+    if first is None:
+        terminal.echo(empty, err=True, nl=bool(empty))
+    elif sys.stdout.isatty():
+        _aligned(headings, itertools.chain([first], cells))
+    else:
+        for row in itertools.chain([headings, first], cells):
+            terminal.echo("\t".join(row))
+
+
+def _aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")  # nothing is cut off
     for row in rows:
-        shown.add_row(*(str(cell) for cell in row))
-    Console().print(shown)
+        table.add_row(*row)
+    width = max(Console().width, _NARROWEST * len(headings))
+    Console(width=width, markup=False, highlight=False, emoji=False).print(table)
 
 
 def as_json(value: object) -> None:
     """Print a value as JSON for programs."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    terminal.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def size(number: int) -> str:

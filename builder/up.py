@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from builder import build
 from builder.intake import hints
 from builder.intake.bell import Bell
@@ -19,6 +17,7 @@ from builder.intake.watch import watch
 from builder.signing import establish
 from builder.uploads import receive
 from builder.web import serve
+from mirror import terminal
 
 if TYPE_CHECKING:
     from builder.build import Builder
@@ -55,7 +54,7 @@ def up(site: Site) -> None:
         site = _serve(site, bell, stack)
         builder = stack.enter_context(build.opened(site))
         builder.finish()
-        click.echo(_next(site))
+        terminal.echo(_next(site))
         _watch_inbox(builder, bell)
 
 
@@ -63,7 +62,7 @@ def watch_only(site: Site) -> None:
     """Run until SIGINT or SIGTERM as `up` does, without web server and receiver."""
     bell = _stopped_by_signals()
     with build.opened(site) as builder:
-        click.echo(f"Watching {site.paths.inbox}. Ctrl-C stops it.")
+        terminal.echo(f"Watching {site.paths.inbox}. Ctrl-C stops it.")
         _watch_inbox(builder, bell)
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from devclient.commands import daemon, looking, options, setting_up, updating
+from mirror import terminal
 from mirror.errors import OTAError
+from mirror.text import indented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +30,15 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
         return list(self.commands)
 
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        terminal.prepare()
+        return super().main(*arguments, **named)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (OTAError, OSError) as error:
-            click.echo(f"otadevice: {error}", err=True)
+            terminal.echo(f"otadevice: {indented(str(error))}", err=True)
             ctx.exit(options.exit_code(error))
 
 
@@ -82,16 +88,12 @@ for _module in (setting_up, looking, daemon, updating):
         main.add_command(_command)
 
 
-class _Stderr(logging.Handler):
-    """Writes lines to whatever stderr is at the moment: a bar takes its place, to put them above itself.
+class _GraveFormatter(terminal.LineFormatter):
+    """Where standard error is systemd's journal, each line says how grave it is, by the prefixes of sd-daemon(3)."""
 
-    Where that is systemd's journal, each line says how grave it is, by the prefixes of sd-daemon(3).
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def format(self, record: logging.LogRecord) -> str:
         grave = _GRAVITY.get(record.levelno, "") if "JOURNAL_STREAM" in os.environ else ""
-        sys.stderr.write(f"{grave}{self.format(record)}\n")
-        sys.stderr.flush()
+        return grave + super().format(record)
 
 
 _GRAVITY = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>"}
@@ -101,7 +103,9 @@ _GRAVITY = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>"}
 def _logging() -> Iterator[None]:
     """Log to stderr: all that is done, or only warnings where a bar shows it."""
     logger = logging.getLogger("devclient")
-    handler = _Stderr()
+    # a bar takes the place of stderr, to put lines above itself
+    handler = terminal.StderrHandler()
+    handler.setFormatter(_GraveFormatter())
     logger.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     logger.addHandler(handler)
     try:

@@ -117,8 +117,11 @@ def test_list_and_show_tell_what_is_published(published: Site, run: Callable[...
     shown = json.loads(run("show", "app", "1.0", "--branch", "main").stdout)
 
     assert (row["package"], row["branch"], row["version"]) == ("app", "main", "1.0")
-    assert run("list", "app").stdout.startswith("app\tmain\t1.0\t16 B\t")
-    assert run("list", "other").stdout == ""
+    heading, line = run("list", "app").stdout.splitlines()
+    assert heading.split("\t") == ["package", "branch", "version", "size", "published", "sha256"]
+    assert line.startswith("app\tmain\t1.0\t16 B\t")
+    none = run("list", "other")
+    assert (none.stdout, none.stderr) == ("", "no release is published of other\n")
     assert shown["content"] == sites.package("1.0").content.fields()
 
 

@@ -429,6 +429,8 @@ def test_list_shows_what_each_token_allows(site: Site, run: Callable[..., Result
     lines = run("list").stdout
     listed = json.loads(run("list", "--json").stdout)
 
+    heading, _, lines = lines.partition("\n")
+    assert heading == "name\tpackages\tbranches\tcreated\texpires"
     assert lines.startswith("old\ta, b-*\tmain\t2026-11-23T08:00:00Z\t2020-01-01T00:00:00Z (over)\nci\t*\t*\t")
     assert listed[0] == {
         "name": "old",

@@ -10,6 +10,7 @@ import click
 from builder.commands import options
 from builder.uploads.tokens import Tokens
 from builder.web import host
+from mirror import terminal
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def run_host_nginx(site: Site, listen: str, server_name: str) -> None:
         pointer_max_age=site.cache.pointer_max_age,
         receiver=site.receiver.listen if has_tokens else None,
     )
-    click.echo(text, nl=False)
+    terminal.echo(text, nl=False)
 
 
 COMMANDS = (host_group,)

@@ -12,7 +12,7 @@ from builder.commands import options, signatures
 from builder.errors import KeysError
 from builder.signing import access, establish, keys
 from builder.signing.ceremony import new_keys
-from mirror import rules, trust
+from mirror import rules, terminal, trust
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def run_init(site: Site, *, encrypt: bool) -> None:
         ring.secrets = lambda _name: ring.passphrase
     with build.opened(site, ring=ring) as builder:
         builder.finish()
-    click.echo(establish.offline_advice(site.paths.keys))
+    terminal.echo(establish.offline_advice(site.paths.keys))
 
 
 @keys_group.command("new")
@@ -82,7 +82,7 @@ def run_new(file: Path, *, encrypt: bool) -> None:
     passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True) if encrypt else ""
     signer = keys.generate()
     keys.save(signer, file, Files(), passphrase)
-    click.echo(f"{file} is private, {file.with_suffix(keys.PUBLIC)} is for others; key id {signer.public_key.keyid}")
+    terminal.echo(f"{file} is private, {file.with_suffix(keys.PUBLIC)} is for others; key id {signer.public_key.keyid}")
 
 
 @keys_group.command("list")
@@ -97,7 +97,7 @@ def run_list(site: Site, *, as_json: bool) -> None:
         console.as_json(rows)
     else:
         headings = ("role", "key", "here", "threshold", "version", "expires")
-        console.table(headings, ([str(row[heading]) for heading in headings] for row in rows))
+        console.table(headings, ([row[heading] for heading in headings] for row in rows), empty="no keys yet")
 
 
 @keys_group.command("add")
@@ -242,9 +242,9 @@ def run_export_root(site: Site, version: int | None, output: Path | None) -> Non
         raise KeysError(f"there is no root {number}; the newest is {max(roots)}")
     if output:
         Files().replace(output, roots[number])
-        click.echo(f"root {number} is in {output}; pin devices to it with `otadevice init --root`", err=True)
+        terminal.echo(f"root {number} is in {output}; pin devices to it with `otadevice init --root`", err=True)
     else:
-        click.echo(roots[number], nl=False)
+        terminal.echo_bytes(roots[number])
 
 
 def _new(builder: Builder, role: str, public: Sequence[Path], count: int) -> list[Key]:

@@ -10,6 +10,7 @@ from builder import console
 from builder.commands import options
 from builder.commands.pushing import run_push, size, warn
 from builder.pack import pack
+from mirror import terminal
 from mirror.files import Files
 
 
@@ -27,7 +28,7 @@ def run_pack(file: Path, output: Path | None, depends: tuple[str, ...], *, force
     with console.progress(f"hashing {file.name}", size(file)) as advance:
         packed = pack(file, options.stated(depends, **given), output, Files(), advance, overwrite=force)
     warn(packed.warnings)
-    click.echo(packed.path)
+    terminal.echo(str(packed.path))
 
 
 COMMANDS = (run_pack, run_push)

@@ -18,7 +18,7 @@ from builder.client import parcel, signed
 from builder.client.push import Patience, get, push
 from builder.client.target import target
 from builder.commands import options, statements
-from mirror import layout, names
+from mirror import layout, names, terminal
 from mirror.content import MAX_BYTES
 from mirror.errors import OTAError
 
@@ -123,9 +123,11 @@ def _push(sent: Parcel, there: Target | None, *, as_json: bool) -> None:
     if as_json:
         console.as_json(_fields(sent) | (_done(receipt) if receipt else {"dry_run": True}))
     elif receipt is None:
-        click.echo(f"{sent.title} can be pushed: {console.size(sent.size)}, sha256 {sent.content.sha256}")
+        terminal.echo(f"{sent.title} can be pushed: {console.size(sent.size)}, sha256 {sent.content.sha256}")
     else:
-        click.echo(f"{sent.title} {'is published' if receipt.is_new else 'was published before, with the same bytes'}")
+        terminal.echo(
+            f"{sent.title} {'is published' if receipt.is_new else 'was published before, with the same bytes'}"
+        )
 
 
 def _push_signed(
@@ -152,11 +154,11 @@ def _push_signed(
         done_so = _done(receipt) if receipt else {"dry_run": True} if there is None else {"new": False, "attempts": 0}
         console.as_json(about | done_so | (statements.fields(statement) if statement else {}))
     elif statement is None:
-        click.echo(f"{what} is so already; nothing has to be signed")
+        terminal.echo(f"{what} is so already; nothing has to be signed")
     elif receipt is None:
-        click.echo(f"{what} can be pushed. It would be signed: {statements.sentence(statement)}")
+        terminal.echo(f"{what} can be pushed. It would be signed: {statements.sentence(statement)}")
     else:
-        click.echo(f"{what} is published. {statements.sentence(statement)}")
+        terminal.echo(f"{what} is published. {statements.sentence(statement)}")
 
 
 def _subject(sent: Parcel | None, fields: Mapping[str, object]) -> Subject:
@@ -217,7 +219,7 @@ def _errors_as_json() -> Iterator[None]:
 def warn(warnings: Iterable[Problem]) -> None:
     """Tell what the publisher should look at all the same."""
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        terminal.echo(f"warning: {warning}", err=True)
 
 
 def size(file: Path) -> int:

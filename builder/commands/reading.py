@@ -12,7 +12,7 @@ from builder import check, console
 from builder.catalogue import Catalogue
 from builder.commands import options
 from builder.signing import access, expiry
-from mirror import content, content_schema
+from mirror import content, content_schema, terminal
 from mirror.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -34,8 +34,13 @@ def run_list(site: Site, package: str | None, branch: str | None, *, as_json: bo
         if as_json:
             console.as_json([_fields(row) for row in rows])
         else:
+            of = "".join(f" {word} {name}" for word, name in (("of", package), ("on", branch)) if name)
             cells = ((r.package, r.branch, r.version, console.size(r.size), r.published, r.blob[:12]) for r in rows)
-            console.table(("package", "branch", "version", "size", "published", "sha256"), cells)
+            console.table(
+                ("package", "branch", "version", "size", "published", "sha256"),
+                cells,
+                empty=f"no release is published{of}",
+            )
 
 
 @click.command("show")
@@ -70,13 +75,13 @@ def run_check(site: Site, *, as_json: bool) -> None:
         console.as_json({"faults": named, "roles": [each.fields() for each in roles]})
     else:
         for fault in faults:
-            click.echo(f"{fault.problem}\t{fault.path}")
+            terminal.echo(f"{fault.problem}\t{fault.path}")
         for each in roles:
             if each.is_alarming:
-                click.echo(f"{'expired' if each.left <= 0 else 'expires soon'}\t{each}")
+                terminal.echo(f"{'expired' if each.left <= 0 else 'expires soon'}\t{each}")
         first = min(roles, key=lambda each: each.expires, default=None)
         until = f"; {first.role} is the first to expire, {first.expires}" if first else ""
-        click.echo(f"{count} releases checked, {len(faults)} faults{until}", err=True)
+        terminal.echo(f"{count} releases checked, {len(faults)} faults{until}", err=True)
     if faults or any(each.left <= 0 for each in roles):
         sys.exit(1)
 

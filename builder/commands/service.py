@@ -10,6 +10,7 @@ from builder import site as sites
 from builder import up
 from builder.commands import options
 from builder.uploads import receive
+from mirror import terminal
 from mirror.errors import OperatorError
 from mirror.files import Files
 
@@ -32,7 +33,7 @@ def init(file: Path) -> None:
     files = Files()
     files.make_folder(file.absolute().parent)
     files.replace(file, sites.sample().encode())
-    click.echo(f"Wrote {file}. `otamirror --site {file} up` starts the service.")
+    terminal.echo(f"Wrote {file}. `otamirror --site {file} up` starts the service.")
 
 
 @click.command("up")

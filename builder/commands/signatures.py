@@ -21,7 +21,7 @@ from builder.signing import access, expiry, keys
 from builder.signing import ceremony as signing_ceremony
 from builder.signing.apply import SLACK_SECONDS
 from builder.signing.propose import Draft
-from mirror import trust
+from mirror import terminal, trust
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -99,13 +99,13 @@ def run_sign(site_file: Path, file: Path, uris: tuple[str, ...], passphrase_file
     """
     change = signing_ceremony.read(file)
     for note in change.notes:
-        click.echo(f"- {note}")
+        terminal.echo(f"- {note}")
     if uris:
         done = signing_ceremony.sign_with(change, uris, keys.secrets_from(passphrase_file, access.ask()))
     else:
         done = signing_ceremony.sign_here(change, access.keyring(sites.load(site_file)))
     Files().replace(file, change.encode())
-    click.echo(f"signed: {', '.join(done) or 'nothing; no key is here that is missing'}")
+    terminal.echo(f"signed: {', '.join(done) or 'nothing; no key is here that is missing'}")
     _tell_missing(change, file)
 
 
@@ -142,11 +142,11 @@ def rows(signing: Signing) -> list[dict[str, object]]:
 def _publish(builder: Builder, change: Change) -> None:
     builder.change(change)
     for note in change.notes:
-        click.echo(f"done: {note}")
+        terminal.echo(f"done: {note}")
     newest = builder.signing.roles.newest_roots()[0]
     if newest.published is None:
         wait = builder.signing.cache_seconds + SLACK_SECONDS
-        click.echo(
+        terminal.echo(
             f"root {newest.version} follows in {wait:.0f} seconds, when no cache has older metadata: "
             "`otamirror up` publishes it, or run `otamirror resign` then"
         )
@@ -154,9 +154,9 @@ def _publish(builder: Builder, change: Change) -> None:
 
 def _tell_missing(change: Change, file: Path) -> None:
     if missing := change.missing():
-        click.echo(f"{file} has the change. Signatures are missing: " + "; ".join(missing))
-        click.echo(f"Whoever has the keys runs: otamirror keys sign {file} --key KEY")
-    click.echo(f"{'Then, at' if missing else 'At'} the site: otamirror keys publish {file}")
+        terminal.echo(f"{file} has the change. Signatures are missing: " + "; ".join(missing))
+        terminal.echo(f"Whoever has the keys runs: otamirror keys sign {file} --key KEY")
+    terminal.echo(f"{'Then, at' if missing else 'At'} the site: otamirror keys publish {file}")
 
 
 COMMANDS = (run_sign, run_publish)

@@ -12,6 +12,7 @@ from builder import console
 from builder.commands import options
 from builder.uploads import grants
 from builder.uploads.tokens import Tokens
+from mirror import terminal
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -89,12 +90,12 @@ def run_add(site: Site, name: str, packages: tuple[str, ...], branches: tuple[st
     """
     secret = _tokens(site).add(name, packages, branches, expires)
     end = f"until {expires}" if expires else "until it is revoked"
-    click.echo(
+    terminal.echo(
         f"{name} may upload {_listed(packages)} to {_listed(branches)}, {end}. Give the token to its publisher, who "
         "sets OTAMIRROR_TOKEN to it; it is never shown again.",
         err=True,
     )
-    click.echo(secret)
+    terminal.echo(secret)
 
 
 @token_group.command("list")
@@ -108,9 +109,10 @@ def run_list(site: Site, *, as_json: bool) -> None:
     if as_json:
         console.as_json([{**dataclasses.asdict(grant), "expired": grant.is_expired(now)} for grant in known])
     else:
-        console.table(("name", "packages", "branches", "created", "expires"), (_row(grant, now) for grant in known))
+        headings = ("name", "packages", "branches", "created", "expires")
+        console.table(headings, (_row(grant, now) for grant in known))
         if not tokens.are_good():
-            click.echo(_state(tokens), err=True)
+            terminal.echo(_state(tokens), err=True)
 
 
 @token_group.command("revoke")
@@ -120,7 +122,7 @@ def run_revoke(site: Site, name: str) -> None:
     """Remove a token; a running service refuses it from the next request on."""
     tokens = _tokens(site)
     tokens.revoke(name)
-    click.echo(f"{name} is refused from now on; {_state(tokens)}", err=True)
+    terminal.echo(f"{name} is refused from now on; {_state(tokens)}", err=True)
 
 
 def _row(grant: Grant, now: float) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import click
 from builder import build, console, recover
 from builder.commands import options
 from builder.signing import expiry
+from mirror import terminal
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def _print_pass(result: Pass) -> None:
     refused = sum(verdict.error is not None for verdict in result.verdicts)
     new = sum(verdict.is_new for verdict in result.verdicts)
     known = len(result.verdicts) - refused - new
-    click.echo(f"{new} published, {known} there already, {refused} refused, {len(result.waiting)} waiting")
+    terminal.echo(f"{new} published, {known} there already, {refused} refused, {len(result.waiting)} waiting")
     for find in result.waiting:
-        click.echo(f"  {find.title} waits: {find.waiting}")
+        terminal.echo(f"  {find.title} waits: {find.waiting}")
 
 
 @click.command("recover")
@@ -65,12 +66,12 @@ def run_recover(site: Site) -> None:
     A catalogue that cannot be read is kept beside, with `.damaged` at the end of its name.
     """
     if recover.set_aside(site.paths.catalogue, Files()):
-        click.echo(f"kept what could not be read as {site.paths.catalogue}.damaged", err=True)
+        terminal.echo(f"kept what could not be read as {site.paths.catalogue}.damaged", err=True)
     with build.opened(site, progress=console.progress) as builder:
         count = builder.recover()
         builder.render_all()
         builder.refresh_pages(everything=True)
-    click.echo(f"{count} releases recovered")
+    terminal.echo(f"{count} releases recovered")
 
 
 @click.command("prune")
@@ -85,7 +86,7 @@ def run_prune(site: Site, keep_days: int) -> None:
     """Remove blobs that no release names, and release lists and metadata that were superseded long ago."""
     with build.opened(site) as builder:
         for path in builder.prune(keep_days):
-            click.echo(path)
+            terminal.echo(path)
 
 
 @click.command("resign")
@@ -106,7 +107,7 @@ def run_resign(site: Site, *, everything: bool, as_json: bool) -> None:
     if as_json:
         console.as_json({"written": written, "due": [each.fields() for each in due]})
     else:
-        click.echo(f"{written} files written, {len(due)} roles expire soon")
+        terminal.echo(f"{written} files written, {len(due)} roles expire soon")
     if due:
         sys.exit(1)
 
@@ -123,7 +124,7 @@ def run_rebin(site: Site) -> None:
     """
     with build.opened(site) as builder:
         changed = builder.rebin()
-    click.echo(f"release lists are in {site.trust.bins} bins{'' if changed else ' already'}")
+    terminal.echo(f"release lists are in {site.trust.bins} bins{'' if changed else ' already'}")
 
 
 COMMANDS = (run_build, run_recover, run_prune, run_resign, run_rebin)

@@ -9,7 +9,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import click
 from starlette.applications import Starlette
 
 from builder import build
@@ -22,6 +21,7 @@ from builder.uploads.tokens import Tokens
 from builder.uploads.worker import Worker
 from builder.values import is_loopback
 from builder.web import serve
+from mirror import terminal
 from mirror.errors import OperatorError
 from mirror.files import Files
 
@@ -57,7 +57,7 @@ def receive(site: Site) -> None:
         receiver = stack.enter_context(receiving(site, bell.ring))
         server = stack.enter_context(listening(site, receiver))
         stack.callback(receiver.stop, GRACE)
-        click.echo(f"Uploads come in by PUT {server.url}{PATH}. Ctrl-C stops it.")
+        terminal.echo(f"Uploads come in by PUT {server.url}{PATH}. Ctrl-C stops it.")
 
         def tidy() -> Pass:
             builder.resign()

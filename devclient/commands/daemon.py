@@ -20,6 +20,7 @@ from devclient.daemon.service import Service
 from devclient.daemon.visit import Work
 from devclient.settings import config
 from devclient.telling import report
+from mirror import terminal
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def put_back(file: Path, attempt: int) -> None:
     ):
         done = putback.put_back(attempt, device)
     for result in done:
-        click.echo(report.outcome(result))
+        terminal.echo(report.outcome(result))
 
 
 COMMANDS = (run, put_back)

@@ -15,7 +15,7 @@ from rich.console import Console
 from devclient import assembly, state
 from devclient.progress import Bars, nothing
 from devclient.telling import report
-from mirror import rules
+from mirror import rules, terminal
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
@@ -92,21 +92,21 @@ def show(
     name = state.load(settings.state).name
     if as_json:
         fields = {"device": name, "trust": trust, **further, "packages": rows}
-        click.echo(json.dumps(fields, indent=2, ensure_ascii=False))
+        terminal.echo(json.dumps(fields, indent=2, ensure_ascii=False))
     elif rows:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
-        click.echo(
+        terminal.echo(
             "\n".join([f"device {name}", *report.mirrors(trust), *report.remarks(further), "", table(rows, width)])
         )
     else:
-        click.echo("\n".join([f"device {name}: {report.NOTHING_WANTED}", *report.remarks(further)]))
+        terminal.echo("\n".join([f"device {name}: {report.NOTHING_WANTED}", *report.remarks(further)]))
 
 
 def tell(done: Iterable[Result]) -> None:
     """Print what came of an update, a line for each package, and end with its exit code."""
     results = list(done)
     for result in results:
-        click.echo(report.outcome(result), err=bool(result.exit_code))
+        terminal.echo(report.outcome(result), err=bool(result.exit_code))
     end({result.exit_code for result in results})
 
 

@@ -15,7 +15,7 @@ from devclient.errors import ProvisionError
 from devclient.settings import config, values
 from devclient.solve.ranges import Range
 from devclient.units import services, write
-from mirror import rules
+from mirror import rules, terminal
 from mirror.files import Files
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     """
     folders = tuple(folder.absolute() for folder in allow) or config.ALLOWED
     settings = provision.init(file, device, urls, root, folders, Files())
-    click.echo(f"{settings.file} and {settings.state} are written; add packages with `otadevice add`")
+    terminal.echo(f"{settings.file} and {settings.state} are written; add packages with `otadevice add`")
 
 
 @click.command(
@@ -94,7 +94,7 @@ def add(file: Path, package: str, branch: str, local: str, *, adopt: bool) -> No
     with options.locked(settings) as device:
         wanted = provision.add(package, branch, local, device, adopt=adopt)
     where = f"{wanted.name} from {wanted.branch} goes to {wanted.local}"
-    click.echo(
+    terminal.echo(
         f"{where}; {wanted.version} is installed" if wanted.version else f"{where}; `otadevice update` installs it"
     )
 
@@ -122,7 +122,7 @@ def adopt(file: Path, package: str, branch: str, local: str) -> None:
             raise ProvisionError(f"{package} is not in {settings.state}; say with --branch and --local what to adopt")
         entry = provision.entry(package, branch or (there.branch if there else ""), local, device)
         adopted = adopting.adopt(entry, device)
-    click.echo(f"{adopted.name} from {adopted.branch}: {adopted.local} is {adopted.version}")
+    terminal.echo(f"{adopted.name} from {adopted.branch}: {adopted.local} is {adopted.version}")
 
 
 @click.command(epilog=options.example('pin app "<2"', "pin app ==1.4", "pin app"))
@@ -137,11 +137,11 @@ def pin(file: Path, package: str, versions: str) -> None:
     with options.locked(config.load(file)) as device:
         pinned = provision.pin(package, versions, device)
     if not pinned.pin:
-        click.echo(f"{pinned.name} is not pinned")
+        terminal.echo(f"{pinned.name} is not pinned")
         return
     outside = bool(pinned.version) and not Range(pinned.pin).admits(pinned.version)
     stays = f"; {pinned.version}, which is installed, is outside of it and stays" if outside else ""
-    click.echo(f"{pinned.name} is pinned to {pinned.pin}{stays}")
+    terminal.echo(f"{pinned.name} is pinned to {pinned.pin}{stays}")
 
 
 @click.command("install-units", epilog=options.example("install-units", "install-units --print"))
@@ -167,17 +167,17 @@ def install_units(file: Path, folder: Path, *, only_print: bool, force: bool) ->
         config.load(file), services.command(Path(sys.executable), Path(sys.argv[0]).absolute()), fstab
     )
     if only_print:
-        click.echo("\n".join(f"# {folder / unit.name}\n{write.marked(unit).decode()}" for unit in units), nl=False)
+        terminal.echo("\n".join(f"# {folder / unit.name}\n{write.marked(unit).decode()}" for unit in units), nl=False)
         return
     written = write.write(units, folder.absolute(), Files(), force=force)
     for path in written:
-        click.echo(f"{path} is written")
+        terminal.echo(f"{path} is written")
     if not written:
-        click.echo(f"{' and '.join(unit.name for unit in units)} are in {folder} already")
+        terminal.echo(f"{' and '.join(unit.name for unit in units)} are in {folder} already")
         return
-    click.echo(f"next:\n  systemctl daemon-reload\n  systemctl enable --now {services.RECOVER} {services.DAEMON}")
+    terminal.echo(f"next:\n  systemctl daemon-reload\n  systemctl enable --now {services.RECOVER} {services.DAEMON}")
     if any(written.values()):
-        click.echo(f"  systemctl restart {services.DAEMON}")
+        terminal.echo(f"  systemctl restart {services.DAEMON}")
 
 
 COMMANDS = (init, add, adopt, pin, install_units)

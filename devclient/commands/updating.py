@@ -13,7 +13,7 @@ from devclient.errors import UndoError
 from devclient.settings import config
 from devclient.telling import metrics, report
 from devclient.trust import copies
-from mirror import rules
+from mirror import rules, terminal
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def update(
         return
     done = _update(settings, package, wish, copy)
     if not done and not state.load(settings.state).packages:
-        click.echo(report.NOTHING_WANTED)
+        terminal.echo(report.NOTHING_WANTED)
     options.tell(done)
 
 
@@ -84,7 +84,7 @@ def _copy(settings: Settings, package: str, place: str) -> Copy:
     for each in current.packages:
         if not package and not serves(each):
             other = settings.remote_name(each.remote)
-            click.echo(
+            terminal.echo(
                 f"{each.name} ({each.branch}): left out, it is from {other} and not from {copy.remote}", err=True
             )
     return copy
@@ -113,9 +113,9 @@ def recover(file: Path, *, early: bool) -> None:
     with options.locked(config.load(file)) as device:
         done = poll.recover(device, early=early)
     for result in done.values():
-        click.echo(report.outcome(result))
+        terminal.echo(report.outcome(result))
     if not (done or early):
-        click.echo("nothing to recover")
+        terminal.echo("nothing to recover")
 
 
 @click.command(epilog=options.example("rollback"))
@@ -152,7 +152,9 @@ def remove(file: Path, package: str) -> None:
     options.tell(done)
     for each in after:
         if each not in before:
-            click.echo(f"{each.name} came along with others, and nobody needs it now: `otadevice remove {each.name}`")
+            terminal.echo(
+                f"{each.name} came along with others, and nobody needs it now: `otadevice remove {each.name}`"
+            )
 
 
 @click.command("clear-bad", epilog=options.example("clear-bad", "clear-bad app"))
@@ -166,9 +168,9 @@ def clear_bad(file: Path, package: str) -> None:
     with options.locked(config.load(file)) as device:
         gone = device.marks.clear(package or None)
     for mark in gone:
-        click.echo(f"{mark['package']} {mark['version']} may be taken again: {mark['reason']}")
+        terminal.echo(f"{mark['package']} {mark['version']} may be taken again: {mark['reason']}")
     if not gone:
-        click.echo("no release was marked bad")
+        terminal.echo("no release was marked bad")
 
 
 COMMANDS = (update, recover, rollback, remove, clear_bad)

@@ -9,16 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from devclient.check import yanked_in_words
+from mirror.text import one_line
 from mirror.version import sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from devclient.records.results import Result
 
     Row = Mapping[str, Any]
 
 NOTHING_WANTED = "no packages yet, add one with `otadevice add`"
+_NARROWEST = 8  # columns of a terminal for each of a table; on a narrower one lines are broken
 _SHOWN = 20
 """Lines of a hook's output that people are shown; `--json` has all that was kept."""
 
@@ -43,7 +45,13 @@ def remarks(further: Mapping[str, Any]) -> list[str]:
 def offers(rows: Sequence[Row], width: int) -> str:
     """Show what `facts.of_prospect` told as a table."""
     lines = [
-        (row["package"], row["branch"], row["installed"] or "-", row["offered"] or "-", "\n".join(_notes(row)))
+        (
+            row["package"],
+            row["branch"],
+            row["installed"] or "-",
+            row["offered"] or "-",
+            "\n".join(map(one_line, _notes(row))),
+        )
         for row in rows
     ]
     return _table(("PACKAGE", "BRANCH", "INSTALLED", "OFFERED", "NOTE"), lines, width)
@@ -62,13 +70,13 @@ def packages(rows: Sequence[Row], width: int) -> str:
     ]
     table = _table(("PACKAGE", "BRANCH", "INSTALLED", "OFFERED", "LOCAL"), lines, width)
     # not in the table: lines of a hook's output should stay as they are
-    return "\n".join([table, "", *(line for row in rows for line in _story(row))])
+    return "\n".join([table, "", *(one_line(line) for row in rows for line in _story(row))])
 
 
 def outcome(result: Result) -> str:
     """Say in one line what came of an update."""
     more = "; `otadevice status` shows the output" if result.output else ""
-    return f"{result.package} ({result.branch}): {_what_came(result.fields())}{more}"
+    return f"{result.package} ({result.branch}): {one_line(_what_came(result.fields()))}{more}"
 
 
 def _what_came(result: Mapping[str, Any]) -> str:
@@ -99,6 +107,10 @@ def _of_mirror(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"signed {told['issued']}, good until {told['expires']}"
 
 
+def _lines(texts: Iterable[str]) -> str:
+    return "\n".join(map(one_line, texts))
+
+
 def _notes(row: Row) -> Iterator[str]:
     if row["error"]:
         yield row["error"]
@@ -116,10 +128,10 @@ def _notes(row: Row) -> Iterator[str]:
 def _explanation(row: Row, width: int) -> Iterator[str]:
     here = f"{row['installed']} is installed" if row["installed"] else "nothing is installed"
     more = row["error"] or row["why"] or f"{row['offered']} is offered"
-    yield f"{row['package']} ({row['branch']}): {here}; {more}"
-    yield from (f"  not now: {obstacle}" for obstacle in row["obstacles"])
+    yield f"{row['package']} ({row['branch']}): {here}; {one_line(more)}"
+    yield from (f"  not now: {one_line(obstacle)}" for obstacle in row["obstacles"])
     if row["releases"]:
-        lines = [(each["version"], each["published"], each["why"]) for each in row["releases"]]
+        lines = [tuple(one_line(each[key]) for key in ("version", "published", "why")) for each in row["releases"]]
         yield f"\n{_table(('RELEASE', 'PUBLISHED', 'WHY'), lines, width)}"
 
 
@@ -163,6 +175,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
+    width = max(width, _NARROWEST * len(columns))
     console = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
