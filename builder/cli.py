@@ -27,7 +27,11 @@ class _Group(click.Group):
     def main(self, *arguments: Any, **named: Any) -> Any:
         """Run the program, whatever its standard output is."""
         terminal.prepare()
-        return super().main(*arguments, **named)
+        try:
+            return super().main(*arguments, **named)
+        except OSError as error:  # of what click itself prints, such as help
+            terminal.echo(f"otamirror: {error}", err=True)
+            sys.exit(OTAError.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""

@@ -32,7 +32,11 @@ class _Commands(click.Group):
 
     def main(self, *arguments: Any, **named: Any) -> Any:
         terminal.prepare()
-        return super().main(*arguments, **named)
+        try:
+            return super().main(*arguments, **named)
+        except OSError as error:  # of what click itself prints, such as help
+            terminal.echo(f"otadevice: {error}", err=True)
+            sys.exit(OTAError.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

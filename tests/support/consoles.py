@@ -28,7 +28,7 @@ def opened(how, descriptor):
         os.dup2(os.open(how, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
 
 codes = []
-for program, words, out, err in json.load(sys.stdin):
+for program, words, out, err in json.load(sys.stdin.buffer):
     child = os.fork()
     if child == 0:
         code = 70
@@ -45,7 +45,7 @@ for program, words, out, err in json.load(sys.stdin):
             os.write(2, traceback.format_exc().encode())
         os._exit(code)
     codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print(json.dumps(codes))
+sys.stdout.buffer.write(json.dumps(codes).encode())
 """
 
 
