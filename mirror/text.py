@@ -26,7 +26,7 @@ def one_line(text: str) -> str:
     """Escape as `escaped` does, tabs too, and join lines: what others wrote cannot look like a line of ours."""
     if text.isprintable():
         return text
-    joined = "; ".join(text.splitlines())
+    joined = "; ".join(text.rstrip("\n").replace("\r\n", "\n").split("\n"))
     return "".join(letter if _is_plain(letter) else escape(letter) for letter in joined)
 
 

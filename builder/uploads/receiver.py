@@ -20,7 +20,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
-from builder.console import one_line
 from builder.submission import Release
 from builder.uploads import refusals
 from builder.uploads.admission import admit
@@ -31,6 +30,7 @@ from builder.verify import list_subject, verify
 from builder.web import addresses
 from mirror import content
 from mirror.errors import OTAError, PublisherError
+from mirror.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,6 +13,7 @@ import pytest
 from builder import console
 from builder.uploads import refusals
 from builder.uploads.tokens import TokensError
+from mirror.text import one_line
 from tests.receiver import forms, process, raw
 from tests.receiver import rig as rigs
 from tests.receiver.forms import DATA, form, part, request
@@ -63,14 +64,14 @@ def test_one_record_is_one_line(tmp_path: Path) -> None:
     [
         ("plain, ünïcödé", "plain, ünïcödé"),
         ("a\nb", "a; b"),
-        ("a\r\n\tb", "a\\r; \\tb"),
-        ("\x1b[31m\x00\x7f\x9b", "\\x1b[31m\\x00\\x7f\\x9b"),
+        ("a\r\n\tb", "a; \\tb"),
+        ("\x1b[31m\x00\x7f\x9b", "\\u001b[31m\\u0000\\u007f\\u009b"),
         ("\u202e\u2066\u2028\ud800", "\\u202e\\u2066\\u2028\\ud800"),
     ],
 )
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
     """A terminal shows what was sent, and does nothing of it."""
-    assert console.one_line(text) == shown
+    assert one_line(text) == shown
 
 
 def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
