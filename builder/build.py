@@ -15,11 +15,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from builder import claims, people, prune, render, spool, upkeep
+from builder import claims, people, prune, render, site_folders, spool, upkeep
 from builder.catalogue import Catalogue
 from builder.errors import CatalogueError
 from builder.intake.drops import Find, Pass
 from builder.intake.inbox import Drop, Inbox
+from builder.intake.predecessor import Predecessor
 from builder.lock import Lock
 from builder.pages import Pages
 from builder.progress import silent
@@ -67,10 +68,12 @@ class Builder:
     ) -> None:
         self.site = site
         self.catalogue = catalogue
-        self.store: Store = FolderStore(site.paths.mirror, spool, files, clock)
+        paths = site.paths
+        self.store: Store = FolderStore(paths.mirror, spool, files, clock)
         self._inbox = Inbox(
-            site.paths.inbox, site.paths.rejected, files, settle_seconds=site.inbox.settle_seconds, clock=clock
+            paths.inbox, paths.claimed, paths.rejected, files, settle_seconds=site.inbox.settle_seconds, clock=clock
         )
+        self._predecessor = Predecessor(paths, files)
         self._files = files
         self._clock = clock
         self._progress = progress
@@ -81,8 +84,9 @@ class Builder:
 
     def take_inbox(self) -> Pass:
         """Publish everything complete in the inbox, move away what is refused, leave the rest."""
-        with Lock(self.site.paths.var).held(_tell_waiting):
+        with Lock(self.site.paths.claimed).held(_tell_waiting):
             self.finish()
+            self._predecessor.take_over()
             verdicts = self._take(self._inbox.resume())
             finds = self._inbox.scan()
             waiting = [find for find in finds if find.waiting]
@@ -90,7 +94,7 @@ class Builder:
                 claimed = [self._inbox.claim(find) for find in group]
                 verdicts += self._take([drop for drop in claimed if isinstance(drop, Drop)])
                 waiting += [find for find in claimed if isinstance(find, Find)]
-        return Pass(tuple(verdicts), tuple(waiting))
+        return Pass(tuple(verdicts), tuple(waiting), self._inbox.is_watching)
 
     def publish(self, items: Sequence[Release | Statement]) -> Publication:
         """Publish releases and statements together; those accepted are durable and visible on return."""
@@ -165,7 +169,7 @@ class Builder:
         """Bring the pages for people up to date: those of changed packages, or all."""
         look = people.People(self.site.name, self.site.url)
         # a lock of its own: nobody's upload waits for pages
-        with Lock(self.site.paths.mirror).held():
+        with Lock(spool.pages_lock(self.site.paths.spool, self._files)).held():
             return people.refresh(self.catalogue, self.store, look, everything=everything)
 
     @contextlib.contextmanager
@@ -262,8 +266,7 @@ def opened(
     """Open a site for publishing, making its folders if need be; `ring` are other keys than the site's own."""
     files = files or Files()
     paths = site.paths
-    for folder in (paths.var, paths.inbox, paths.rejected, paths.mirror, paths.spool, paths.catalogue.parent):
-        files.make_folder(folder)
+    site_folders.make(paths, files)
     with spool.session(paths.spool, paths.mirror, files) as own, Catalogue.open(paths.catalogue) as catalogue:
         yield Builder(site, catalogue, own, ring or access.keyring(site), files, clock, progress)
 

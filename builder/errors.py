@@ -39,6 +39,18 @@ class PlacementError(OperatorError):
         )
 
 
+class PrivacyError(OperatorError):
+    """A folder that only the service may enter belongs to somebody else, or is open to others."""
+
+    code = "privacy"
+
+    def __init__(self, folder: Path, problem: str) -> None:
+        super().__init__(
+            f"{folder} {problem}; nobody but the user that runs otamirror may enter it. Another folder can be named in "
+            "site.toml, [paths]"
+        )
+
+
 class CatalogueError(OperatorError):
     """The catalogue cannot be used: it is missing, of a newer version, or not a catalogue."""
 

@@ -34,6 +34,7 @@ class Paths:
     var: Annotated[Path, values.path] = Path("var")
     inbox: Annotated[Path, values.path] = Path("inbox")
     rejected: Annotated[Path, values.path] = Path("rejected")
+    claimed: Annotated[Path, values.path] = Path("claimed")
     mirror: Annotated[Path, values.path] = Path("mirror")
     spool: Annotated[Path, values.path] = Path("spool")
     catalogue: Annotated[Path, values.path] = Path("catalogue.sqlite")
@@ -218,8 +219,11 @@ def _assemble(file: Path, given: Mapping[str, Any]) -> Site:
 def _placed(base: Path, given: Mapping[str, Path]) -> Paths:
     """Join the given paths with `base`, the others with `var`."""
     var = base / given.get("var", Paths.var)
-    others = {name: var / path for name, path in vars(Paths()).items()}
-    return Paths(**{**others, "var": var, **{name: base / path for name, path in given.items()}})
+    places = {name: var / path for name, path in vars(Paths()).items()}
+    places |= {"var": var, **{name: base / path for name, path in given.items()}}
+    if "claimed" not in given and {"inbox", "rejected"} <= given.keys():  # those two are on one file system
+        places["claimed"] = places["rejected"].parent / Paths.claimed
+    return Paths(**places)
 
 
 def _nested(paths: Paths) -> Iterator[str]:

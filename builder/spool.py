@@ -1,7 +1,7 @@
 """The spool: where bytes stay until they are verified and named, on the mirror's own file system.
 
 Every process has a folder of its own in it, locked while the process lives; what a dead one left is removed
-by the next. So nothing in the mirror's tree ever has a temporary name.
+by the next. So nothing in the mirror's tree ever has a temporary name. No other user can enter the spool.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from builder.errors import PlacementError
+from builder import private
+from builder.errors import PlacementError, PrivacyError
 from builder.lock import Lock
 
 if TYPE_CHECKING:
@@ -44,18 +45,20 @@ class Spool:
 
 @contextlib.contextmanager
 def session(spool: Path, mirror: Path, files: Files) -> Iterator[Spool]:
-    """Open a folder of this process in the spool, and remove it in the end.
+    """Open a folder of this process in the spool, which is made if need be, and remove it in the end.
 
     Raises:
+        PrivacyError: the spool is not ours alone.
         PlacementError: the spool is on another file system than the mirror, so nothing could be moved by rename.
     """
+    private.make_folder(spool, files, close=True)
     if spool.stat().st_dev != mirror.stat().st_dev:
         raise PlacementError("paths.spool", spool, mirror)
     folder = spool / secrets.token_hex(_NAME_BYTES)
     own = Lock(folder)
     with Lock(spool).held():  # nobody may take the new folder for a dead one before it is locked
         _remove_dead(spool, files)
-        files.make_folder(folder)
+        private.make_folder(folder, files)
         own.try_acquire()
     try:
         yield Spool(folder, files)
@@ -64,12 +67,21 @@ def session(spool: Path, mirror: Path, files: Files) -> Iterator[Spool]:
         own.release()
 
 
+def pages_lock(spool: Path, files: Files) -> Path:
+    """Return the folder on which the lock for pages for people is; the one for publishing is on the spool itself."""
+    folder = spool / "pages"
+    private.make_folder(folder, files)
+    return folder
+
+
 def _remove_dead(spool: Path, files: Files) -> None:
     for folder in spool.iterdir():
         if not _OURS.fullmatch(folder.name):  # a spool may be set to a folder that holds other things
             continue
         lock = Lock(folder)
-        with contextlib.suppress(FileNotFoundError):  # its process was just about to end
+        # its process was just about to end, or is another user's, whose folder it stays
+        with contextlib.suppress(FileNotFoundError, PrivacyError):
+            private.close_folder(folder, files)
             if lock.try_acquire():
                 files.remove_tree(folder)
                 lock.release()

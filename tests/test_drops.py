@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import pytest
 
 from builder.errors import DropError
 from builder.intake import drops
+from mirror.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 def found(inbox: Path, *unfinished: str) -> dict[tuple[str, ...], str]:
     """Say of what lies in an inbox whether it is "ready" or why not; some files are still being written."""
-    finds = drops.find(inbox, lambda path: path.name not in unfinished)
+
+    def waits(descriptor: int) -> str:
+        return "is still being written" if Path(f"/proc/self/fd/{descriptor}").readlink().name in unfinished else ""
+
+    with Files().open_folder(inbox) as folder:
+        finds = list(drops.find(folder, waits))
     return {find.names: find.refusal or find.waiting or "ready" for find in finds}
 
 
@@ -136,7 +142,9 @@ def test_a_name_that_cannot_be_printed_is_refused(name: str, shown: str, tmp_pat
     """The reason can be shown in a terminal and written to a log without doing anything there."""
     put(tmp_path, name, f"{name}.json", f"d{name}/")
 
-    for find in drops.find(tmp_path, lambda _: True):
+    with Files().open_folder(tmp_path) as folder:
+        finds = list(drops.find(folder, lambda _: ""))
+    for find in finds:
         assert "cannot be printed" in find.refusal
         assert shown in find.refusal
         assert find.refusal.isprintable()
@@ -164,12 +172,12 @@ def test_what_goes_away_meanwhile_waits(tmp_path: Path) -> None:
     """A file that is taken back while it is looked at keeps no other from being found."""
     put(tmp_path, "a", "a.json", "b", "b.json")
 
-    def look(path: Path) -> bool:
-        if path.name == "a.json":
-            path.unlink()
-        return drops.closed(path, 0, lambda: 0.0)
+    def waits(descriptor: int) -> str:
+        (tmp_path / "a").unlink(missing_ok=True)
+        return ""
 
-    finds = {find.title: find.waiting for find in drops.find(tmp_path, look)}
+    with Files().open_folder(tmp_path) as folder:
+        finds = {find.title: find.waiting for find in drops.find(folder, waits)}
 
     assert finds == {"a": "it cannot be read: No such file or directory", "b": ""}
 
@@ -178,10 +186,8 @@ def test_a_regular_file_is_opened(tmp_path: Path) -> None:
     """The descriptor reads its bytes."""
     (tmp_path / "app").write_bytes(b"bytes")
 
-    descriptor = drops.open_regular(tmp_path / "app")
-
-    assert os.read(descriptor, 10) == b"bytes"
-    os.close(descriptor)
+    with Files().open_folder(tmp_path) as folder, drops.open_regular(folder, "app") as descriptor:
+        assert os.read(descriptor, 10) == b"bytes"
 
 
 @pytest.mark.parametrize(
@@ -211,8 +217,8 @@ def test_anything_else_is_refused_at_once(kind: str, problem: str, tmp_path: Pat
     }
     make[kind]()
 
-    with pytest.raises(DropError, match=problem):
-        drops.open_regular(path)
+    with Files().open_folder(tmp_path) as folder, pytest.raises(DropError, match=problem):
+        drops.open_regular(folder, kind).__enter__()
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
@@ -220,80 +226,26 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     before = len(list(Path("/proc/self/fd").iterdir()))
 
-    with pytest.raises(DropError):
-        drops.open_regular(tmp_path / "fifo")
-    drops.closed(tmp_path / "fifo", 0, lambda: 0.0)
+    with Files().open_folder(tmp_path) as folder:
+        with pytest.raises(DropError):
+            drops.open_regular(folder, "fifo").__enter__()
+        list(drops.find(folder, lambda _: ""))
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_writer_is_seen_however_long_it_says_nothing(tmp_path: Path) -> None:
-    """The age of the file does not count where the file system knows."""
-    path = tmp_path / "app"
-
-    with path.open("wb") as file:
-        file.write(b"half")
-        file.flush()
-        os.utime(path, (0, 0))
-        assert not drops.closed(path, 0, lambda: 4e9)
-    assert drops.closed(path, 3600, lambda: 0.0)
-
-
-def test_a_mapped_file_is_being_written(tmp_path: Path) -> None:
-    """A writer may close the file and write through memory: that counts as open."""
-    path = tmp_path / "app"
-    path.write_bytes(b"bytes")
-    with path.open("r+b") as file:
-        mapped = mmap.mmap(file.fileno(), 5)
-
-    assert not drops.closed(path, 0, lambda: 4e9)
-    mapped.close()
-    assert drops.closed(path, 0, lambda: 0.0)
-
-
-def test_a_reader_does_not_matter(tmp_path: Path) -> None:
-    """Who reads a file changes nothing."""
-    path = tmp_path / "app"
-    path.write_bytes(b"bytes")
-
-    with path.open("rb"):
-        assert drops.closed(path, 3600, lambda: 0.0)
-
-
-def test_a_writer_that_comes_is_not_held_up(tmp_path: Path) -> None:
-    """Asking leaves nothing behind that a later writer would have to wait for."""
-    path = tmp_path / "app"
-    path.write_bytes(b"bytes")
-    drops.closed(path, 0, lambda: 0.0)
-
-    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # with a lease in the way this fails with EAGAIN
-
-    os.close(descriptor)
-
-
-@pytest.mark.usefixtures("unprivileged")
-def test_elsewhere_a_file_has_to_settle() -> None:
-    """Where the file system does not tell, a file counts as closed once it has not changed for a while."""
-    others = Path("/etc/passwd")  # no leases on files of other users
-    status = others.stat()
-    changed = max(status.st_mtime, status.st_ctime)
-
-    assert not drops.closed(others, 10, lambda: changed + 9.9)
-    assert drops.closed(others, 10, lambda: changed + 10)
-
-
 @pytest.mark.parametrize("closed_to_us", ["a", "a.json", "d", "d/content.json"])
-def test_what_may_not_be_read_waits(
-    closed_to_us: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_what_may_not_be_read_waits(closed_to_us: str, request: pytest.FixtureRequest) -> None:
     """A drop that its owner did not open to the builder waits, with the reason, and keeps no other waiting."""
-    put(tmp_path, "a", "a.json", "d/", "d/content.json", "d/app", "e", "e.json")
-    (tmp_path / closed_to_us).chmod(0)
-    tmp_path.chmod(0o755)
-    monkeypatch.chdir(tmp_path)  # the folders above are closed to everybody else
+    made = tempfile.mkdtemp()  # others may enter the folders above, and it goes at the end
+    inbox = Path(made)
+    put(inbox, "a", "a.json", "d/", "d/content.json", "d/app", "e", "e.json")
+    (inbox / closed_to_us).chmod(0)
+    inbox.chmod(0o755)
     request.getfixturevalue("unprivileged")
 
-    finds = {find.title: find.waiting for find in drops.find(Path(), lambda path: drops.closed(path, 0, lambda: 4e9))}
+    with Files().open_folder(inbox) as folder:
+        finds = {find.title: find.waiting for find in drops.find(folder, lambda _: "")}
 
     assert finds.pop(closed_to_us[0]) == "it cannot be read: Permission denied"
     assert set(finds.values()) == {""}

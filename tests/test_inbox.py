@@ -132,9 +132,9 @@ def sparse(path: Path) -> None:
 
 
 def claims(ground: Ground, make: Callable[[Path], object]) -> None:
-    """Put something where the builder keeps what it claimed."""
+    """Put something where releases before this one kept what they claimed."""
     folder = ground.inbox / ".claimed"
-    folder.mkdir()
+    folder.mkdir(0o700)
     make(folder / "0123456789abcdef")
 
 
@@ -229,16 +229,16 @@ HOSTILE: dict[str, Hostile] = {
     ),
     "link for the claims": (
         lambda g: (g.inbox / ".claimed").symlink_to(g.folder),
-        "refused",
-        r"2-\.claimed is a symbolic link",
+        "is left",
+        "",
     ),
     "link among the claims": (
         lambda g: claims(g, lambda path: path.symlink_to(g.folder)),
-        "refused",
-        "0123456789abcdef is a symbolic link",
+        "is left",
+        "",
     ),
-    "FIFO among the claims": (lambda g: claims(g, os.mkfifo), "refused", "0123456789abcdef is a FIFO"),
-    "file for the claims": (lambda g: (g.inbox / ".claimed").touch(), "waits", r"2-\.claimed\.json is not there"),
+    "FIFO among the claims": (lambda g: claims(g, os.mkfifo), "is left", ""),
+    "file for the claims": (lambda g: (g.inbox / ".claimed").touch(), "is left", ""),
     "half a pair": (lambda g: g.content(), "waits", "its partner app is not there"),
     "half a folder": (lambda g: g.in_folder(lambda _: None), "waits", "it does not hold content.json and one file yet"),
     "hidden file in a folder": (
@@ -338,14 +338,14 @@ def test_a_writer_is_waited_for(name: str, site: Site) -> None:
 class Meddler:
     """Shows progress, and writes to what is being read: after the first chunk, or once all was read."""
 
-    inbox: Path
+    claimed: Path
     place: int
     at_once: bool
 
     @contextmanager
     def progress(self, _label: str, _total: int) -> Iterator[Callable[[int], None]]:
         """Open what was claimed, as who knows its name can, and write at some time."""
-        (file,) = self.inbox.glob(".claimed/*/app.bin")
+        (file,) = self.claimed.glob("*/app.bin")
         descriptor = os.open(file, os.O_WRONLY)
         told: list[int] = []
 
@@ -367,7 +367,7 @@ def test_a_writer_cannot_change_what_was_verified(place: int, at_once: bool, sit
     """Who writes to the file once it was copied changes nothing: what was hashed is what is published."""
     sites.drop(site.paths.inbox, LARGE)
 
-    with build.opened(site, progress=Meddler(site.paths.inbox, place, at_once).progress) as builder:
+    with build.opened(site, progress=Meddler(site.paths.claimed, place, at_once).progress) as builder:
         (verdict,) = builder.take_inbox().verdicts
 
     assert verdict.is_new
@@ -378,7 +378,7 @@ def test_a_writer_that_changes_what_is_still_to_be_copied_is_found_out(site: Sit
     """The bytes that were copied are those that were hashed, so they are not those that content.json names."""
     sites.drop(site.paths.inbox, LARGE)
 
-    with build.opened(site, progress=Meddler(site.paths.inbox, 2_000_000, at_once=True).progress) as builder:
+    with build.opened(site, progress=Meddler(site.paths.claimed, 2_000_000, at_once=True).progress) as builder:
         (verdict,) = builder.take_inbox().verdicts
 
     assert isinstance(verdict.error, HashMismatchError)
@@ -393,8 +393,10 @@ def inbox(site: Site) -> Inbox:
 
 def opened(site: Site, calls: Calls | None = None) -> Inbox:
     """Open the inbox of a site on these calls."""
-    site.paths.rejected.mkdir(exist_ok=True)
-    return Inbox(site.paths.inbox, site.paths.rejected, Files(calls), settle_seconds=0, clock=Clock())
+    paths = site.paths
+    paths.rejected.mkdir(exist_ok=True)
+    paths.claimed.mkdir(0o700, exist_ok=True)
+    return Inbox(paths.inbox, paths.claimed, paths.rejected, Files(calls), settle_seconds=0, clock=Clock())
 
 
 @pytest.fixture
@@ -462,22 +464,26 @@ def test_what_went_away_is_not_claimed(inbox: Inbox, site: Site) -> None:
 
 
 def test_what_may_not_be_moved_waits(
-    site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    request: pytest.FixtureRequest,
 ) -> None:
     """A folder that only its owner may move waits with the reason and stays where it is."""
-    monkeypatch.chdir(site.paths.var)  # the folders above are closed to everybody else
-    for folder in (Path(), Path("inbox"), Path("rejected")):
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o777)
-    sites.drop_folder(Path("inbox"), GOOD).chmod(0o555)
+    made = tempfile.mkdtemp()  # others may enter the folders above, and it goes at the end
+    folder, incoming = Path(made), Path(made, "inbox")
+    folder.chmod(0o777)
+    incoming.mkdir()
+    incoming.chmod(0o777)
+    sites.drop_folder(incoming, GOOD).chmod(0o555)
     request.getfixturevalue("unprivileged")
-    inbox = Inbox(Path("inbox"), Path("rejected"), Files(), settle_seconds=0, clock=lambda: 4e9)
+    for name in ("claimed", "rejected"):
+        (folder / name).mkdir(0o700)
+    places = (incoming, folder / "claimed", folder / "rejected")
+    inbox = Inbox(*places, Files(), settle_seconds=0, clock=lambda: 4e9)
 
     (find,) = inbox.scan()
     left = inbox.claim(find)
 
     assert left == Find(("app",), waiting="it cannot be moved: Permission denied")
-    assert sites.paths(Path("inbox")) == ["app/app.bin", "app/content.json"]
+    assert sites.paths(incoming) == ["app/app.bin", "app/content.json"]
 
 
 class OwnersCalls(Calls):
@@ -645,8 +651,8 @@ def test_half_a_claim_is_given_back(site: Site) -> None:
     sites.drop(site.paths.inbox, GOOD)
     (find,) = opened(site).scan()
     with pytest.raises(Killed):
-        opened(site, FaultyCalls(Fault(4, KILL_BEFORE))).claim(find)
-    assert len(list(site.paths.inbox.glob(".claimed/*/app.bin.json"))) == 1
+        opened(site, FaultyCalls(Fault(3, KILL_BEFORE))).claim(find)
+    assert len(list(site.paths.claimed.glob("*/app.bin.json"))) == 1
 
     done = take(site)
 
@@ -657,8 +663,8 @@ def test_half_a_claim_is_given_back(site: Site) -> None:
 @pytest.mark.parametrize(("name", "older"), [("app", "2-app.json"), ("x" * 250, f"2-{'x' * 250}.js")])
 def test_a_newer_drop_of_the_name_stays_as_it_is(name: str, older: str, inbox: Inbox, site: Site) -> None:
     """Half a claim that is given back takes no other's place, however long the name is; both are kept."""
-    claim = site.paths.inbox / ".claimed" / "0123456789abcdef"
-    claim.mkdir(parents=True)
+    claim = site.paths.claimed / "0123456789abcdef"
+    claim.mkdir()
     (claim / f"{name}.json").write_bytes(b"older")
     (site.paths.inbox / f"{name}.json").write_bytes(b"newer")
 
@@ -669,16 +675,19 @@ def test_a_newer_drop_of_the_name_stays_as_it_is(name: str, older: str, inbox: I
 
 def test_an_empty_claim_goes_away(inbox: Inbox, site: Site) -> None:
     """A process that died before the first rename leaves a folder, which nobody needs."""
-    (site.paths.inbox / ".claimed" / "0123456789abcdef").mkdir(parents=True)
+    (site.paths.claimed / "0123456789abcdef").mkdir()
 
     assert inbox.resume() == []
-    assert list((site.paths.inbox / ".claimed").iterdir()) == []
+    assert list(site.paths.claimed.iterdir()) == []
 
 
 def test_both_folders_must_be_on_one_file_system(site: Site) -> None:
     """Nothing could be moved by rename; the error names the setting."""
-    with pytest.raises(PlacementError, match=r"paths\.rejected"):
-        Inbox(site.paths.inbox, Path("/proc"), Files(), settle_seconds=0, clock=Clock())
+    inbox, elsewhere = site.paths.inbox, Path("/proc")
+
+    for places, key in (((inbox, elsewhere), "rejected"), ((elsewhere, inbox), "claimed")):
+        with pytest.raises(PlacementError, match=rf"paths\.{key}"):
+            Inbox(inbox, *places, Files(), settle_seconds=0, clock=Clock())
 
 
 def refuse_and_publish(calls: Calls, site: Site) -> None:

@@ -35,7 +35,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
 def test_folders_do_not_get_in_each_others_way(tmp_path: Path) -> None:
     """A lock is on one folder, not on what lies in it."""
-    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner").mkdir(0o700)
 
     assert Lock(tmp_path).try_acquire()
     assert Lock(tmp_path / "inner").try_acquire()

@@ -92,6 +92,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         var = "/srv/ota"
         inbox = "drop"
         rejected = "/srv/refused"
+        claimed = "/srv/taken"
         mirror = "public"
         spool = "/srv/spool"
         catalogue = "../ota.sqlite"
@@ -145,6 +146,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             var=Path("/srv/ota"),
             inbox=tmp_path / "drop",
             rejected=Path("/srv/refused"),
+            claimed=Path("/srv/taken"),
             mirror=tmp_path / "public",
             spool=Path("/srv/spool"),
             catalogue=tmp_path / "../ota.sqlite",
@@ -173,12 +175,21 @@ def test_paths_follow_var(tmp_path: Path) -> None:
         var=Path("/srv/ota"),
         inbox=tmp_path / "drop",
         rejected=Path("/srv/ota/rejected"),
+        claimed=Path("/srv/ota/claimed"),
         mirror=Path("/srv/ota/mirror"),
         spool=Path("/srv/ota/spool"),
         catalogue=Path("/srv/ota/catalogue.sqlite"),
         tokens=Path("/srv/ota/tokens.json"),
         keys=Path("/srv/ota/keys"),
     )
+
+
+def test_claims_go_where_inbox_and_rejected_are(tmp_path: Path) -> None:
+    """A site whose inbox was moved to another file system, and what is refused with it, needs no third setting."""
+    moved = '[paths]\ninbox = "/mnt/in"\nrejected = "/mnt/out/refused"\n'
+
+    assert load(tmp_path, moved).paths.claimed == Path("/mnt/out/claimed")
+    assert load(tmp_path, f'{moved}claimed = "taken"').paths.claimed == tmp_path / "taken"
 
 
 def test_paths_do_not_depend_on_where_a_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +358,7 @@ def test_paths_inside_one_another_are_refused(tmp_path: Path, text: str, problem
 
 def test_a_mirror_as_var_is_refused(tmp_path: Path) -> None:
     """Serving the folder of everything is found before it happens."""
-    assert len(problems(tmp_path, '[paths]\nmirror = "var"')) == 6
+    assert len(problems(tmp_path, '[paths]\nmirror = "var"')) == 7
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

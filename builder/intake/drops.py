@@ -1,29 +1,33 @@
 """What lies in the inbox: which names belong together, and whether they can be taken yet.
 
-Looks at names and metadata and opens nothing but regular files; changes nothing.
+Looks at names and metadata in folders that are held open, and opens nothing but regular files; follows no link and
+changes nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import fcntl
 import os
-import signal
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.errors import DropError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from builder.submission import Verdict
+    from mirror.files import Folder
+
+Waits = Callable[[int], str]
+"""Tells of an open file why it cannot be taken yet; empty if it can."""
 
 CONTENT = "content.json"
 _SUFFIX = ".json"
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 # a link, a socket, or taken back by who dropped it
 _NOT_OURS = frozenset({errno.ELOOP, errno.ENXIO, errno.ENOENT, errno.EACCES, errno.EPERM})
 _KINDS = {
@@ -58,63 +62,49 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass over the inbox did, and what it left because it is not complete."""
+    """What one pass over the inbox did, and what it left because it is not complete.
+
+    Attributes:
+        is_watching: whether some of that is only taken if a later pass finds it unchanged.
+    """
 
     verdicts: tuple[Verdict, ...] = ()
     waiting: tuple[Find, ...] = ()
+    is_watching: bool = False
 
 
-def find(inbox: Path, is_closed: Callable[[Path], bool]) -> Iterator[Find]:
-    """Yield what lies in the inbox; hidden names do not count."""
-    names = {path.name for path in inbox.iterdir() if not path.name.startswith(".")}
+def find(folder: Folder, waits: Waits) -> Iterator[Find]:
+    """Yield what lies in an open folder; hidden names do not count."""
+    names = {name for name in folder.names() if not name.startswith(".")}
     # the longest first: x.json.json is the content of x.json, which then is not the content of x
     for content in sorted(names, key=lambda name: (-len(name), name)):
         file = content.removesuffix(_SUFFIX)
         if content in names and file in names and file != content:
             names -= {content, file}
-            yield _find(inbox, (content, file), is_closed)
+            yield _find(folder, (content, file), waits)
     for name in sorted(names):
-        yield _find(inbox, (name,), is_closed)
+        yield _find(folder, (name,), waits)
 
 
-def open_regular(path: Path) -> int:
-    """Open a regular file that has no other name, for reading; returns the descriptor.
+@contextlib.contextmanager
+def open_regular(folder: Folder, name: str) -> Iterator[int]:
+    """Open a regular file in an open folder that has no other name, for reading; gives the descriptor.
 
     Raises:
         DropError: it is something else.
     """
     try:
-        descriptor = os.open(path, _READ)
+        descriptor = os.open(name, _READ, dir_fd=folder.descriptor)
     except OSError as error:
         if error.errno in _NOT_OURS:
-            raise DropError(f"{shown(path.name)} is no regular file that can be read: {error.strerror}") from error
+            raise DropError(f"{shown(name)} is no regular file that can be read: {error.strerror}") from error
         raise
-    if problem := _problem(path.name, os.fstat(descriptor)):
-        os.close(descriptor)
-        raise DropError(problem)
-    return descriptor
-
-
-def closed(path: Path, settle_seconds: float, clock: Callable[[], float]) -> bool:
-    """Tell whether nobody is writing to a regular file any more.
-
-    A read lease is granted only on a file that nobody has open for writing. Where there are no leases (network
-    mounts, files of other users), a file counts as closed when it has not changed for `settle_seconds`.
-    """
-    descriptor = os.open(path, _READ)
     try:
-        # a writer that opens the file while we hold the lease must not end us: SIGURG is ignored, SIGIO kills
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            return False
-        status = os.fstat(descriptor)
-        return clock() - max(status.st_mtime, status.st_ctime) >= settle_seconds
+        if problem := _problem(name, os.fstat(descriptor)):
+            raise DropError(problem)
+        yield descriptor
     finally:
         os.close(descriptor)
-    return True
 
 
 def shown(name: str) -> str:
@@ -125,33 +115,34 @@ def shown(name: str) -> str:
     )
 
 
-def _find(inbox: Path, names: tuple[str, ...], is_closed: Callable[[Path], bool]) -> Find:
+def _find(folder: Folder, names: tuple[str, ...], waits: Waits) -> Find:
     try:
-        return _alone(inbox, names[0], is_closed) if len(names) == 1 else _pair(inbox, names, is_closed)
+        return _alone(folder, names[0], waits) if len(names) == 1 else _pair(folder, names, waits)
     except OSError as error:  # gone, or closed to us: no reason to keep the others waiting too
         return Find(names, waiting=f"it cannot be read: {error.strerror}")
 
 
-def _pair(folder: Path, names: tuple[str, ...], is_closed: Callable[[Path], bool]) -> Find:
+def _pair(folder: Folder, names: tuple[str, ...], waits: Waits) -> Find:
     if refusal := _refusal(folder, names):
         return Find(names, refusal=refusal)
-    return Find(names, waiting=_open_still(folder, names, is_closed))
+    return Find(names, waiting=_open_still(folder, names, waits))
 
 
-def _alone(inbox: Path, name: str, is_closed: Callable[[Path], bool]) -> Find:
-    if stat.S_ISDIR((inbox / name).lstat().st_mode):
-        return _folder(inbox, name, is_closed)
-    if refusal := _refusal(inbox, (name,)):
+def _alone(folder: Folder, name: str, waits: Waits) -> Find:
+    if stat.S_ISDIR(_look(folder, name).st_mode):
+        with folder.child(name) as inner:
+            return _folder(inner, name, waits)
+    if refusal := _refusal(folder, (name,)):
         return Find((name,), refusal=refusal)
     partner = name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else name + _SUFFIX
     return Find((name,), waiting=f"its partner {shown(partner)} is not there")
 
 
-def _folder(inbox: Path, name: str, is_closed: Callable[[Path], bool]) -> Find:
-    inside = sorted(path.name for path in (inbox / name).iterdir())
+def _folder(folder: Folder, name: str, waits: Waits) -> Find:
+    inside = folder.names()
     hidden = [entry for entry in inside if entry.startswith(".")]
     others = tuple(entry for entry in inside if entry != CONTENT and not entry.startswith("."))
-    if refusal := _name_problem(name) or _refusal(inbox / name, tuple(inside)):
+    if refusal := _name_problem(name) or _refusal(folder, tuple(inside)):
         return Find((name,), refusal=refusal)
     if len(others) > 1:
         return Find((name,), refusal=f"it holds {len(others)} files beside {CONTENT}; one is wanted")
@@ -159,14 +150,18 @@ def _folder(inbox: Path, name: str, is_closed: Callable[[Path], bool]) -> Find:
         return Find((name,), waiting=f"{shown(hidden[0])} in it is hidden, as files are that are still being copied")
     if CONTENT not in inside or not others:
         return Find((name,), waiting=f"it does not hold {CONTENT} and one file yet")
-    return Find((name,), waiting=_open_still(inbox / name, (CONTENT, *others), is_closed))
+    return Find((name,), waiting=_open_still(folder, (CONTENT, *others), waits))
 
 
-def _refusal(folder: Path, names: tuple[str, ...]) -> str:
+def _refusal(folder: Folder, names: tuple[str, ...]) -> str:
     for name in names:
-        if problem := _name_problem(name) or _problem(name, (folder / name).lstat()):
+        if problem := _name_problem(name) or _problem(name, _look(folder, name)):
             return problem
     return ""
+
+
+def _look(folder: Folder, name: str) -> os.stat_result:
+    return os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
 
 
 def _name_problem(name: str) -> str:
@@ -184,8 +179,13 @@ def _problem(name: str, status: os.stat_result) -> str:
     return ""
 
 
-def _open_still(folder: Path, names: tuple[str, ...], is_closed: Callable[[Path], bool]) -> str:
+def _open_still(folder: Folder, names: tuple[str, ...], waits: Waits) -> str:
     for name in names:
-        if not is_closed(folder / name):
-            return f"{shown(name)} is still being written"
+        descriptor = os.open(name, _READ, dir_fd=folder.descriptor)
+        try:
+            reason = waits(descriptor)
+        finally:
+            os.close(descriptor)
+        if reason:
+            return f"{shown(name)} {reason}"
     return ""

@@ -1,8 +1,10 @@
 """The inbox: a folder into which publishers drop packages.
 
 A drop is a pair `NAME.json` + `NAME`, or a folder with `content.json` and one file, complete when both are there
-and closed. It is claimed by rename into the hidden folder `.claimed`, so that a new drop of the same name cannot be
-mixed up with it; a claim that a dead process left is taken up again. Nothing is followed out of the inbox.
+and closed. It is claimed by rename into a folder that only the service can enter, so that a new drop of the same name
+cannot be mixed up with it, and nobody can exchange it; a claim that a dead process left is taken up again. All folders
+are held open while something is done in them, and nothing is followed out of them. Of what was claimed only the names
+that were read are removed.
 
 The name of a claim tells how far it came: digits alone until it is judged, hidden once it was published, beginning
 with a time once it was refused.
@@ -10,7 +12,10 @@ with a time once it was refused.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import logging
 import os
 import re
 import secrets
@@ -19,27 +24,33 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from builder.errors import DropError, PlacementError, TooLargeError
-from builder.intake import drops
+from builder import private
+from builder.errors import DropError, PlacementError
+from builder.intake import copying, drops
+from builder.intake.settling import Settling
 from builder.progress import silent
 from builder.submission import Submission
-from mirror import blobs, content
+from mirror import content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from builder.intake.drops import Find
     from builder.progress import Progress
     from builder.spool import Spool
     from mirror.errors import PublisherError
-    from mirror.files import Files
+    from mirror.files import Files, Folder
 
-_CLAIMED = ".claimed"
+logger = logging.getLogger(__name__)
+
 _REASON = "reason.json"
 _NAME_BYTES = 8
 _CLAIM = re.compile(rf"[0-9a-f]{{{2 * _NAME_BYTES}}}")
+_PUBLISHED = re.compile(rf"\.{_CLAIM.pattern}")
+_REFUSED = re.compile(r"([0-9]+-)?[0-9]{8}T[0-9]{6}Z-.+", re.DOTALL)
 _LONGEST_NAME = 255  # bytes, on every common file system
+_NOT_OURS_TO_REMOVE = {errno.ENOTEMPTY, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,59 +72,70 @@ class Drop:
 
 
 class Inbox:
-    """The inbox and the folder for what is refused; one process at a time may claim from it."""
+    """The inbox, the folder for claims, and the one for what is refused; one process at a time may claim."""
 
     def __init__(
         self,
         folder: Path,
+        claimed: Path,
         rejected: Path,
         files: Files,
         *,
         settle_seconds: float,
         clock: Callable[[], float],
     ) -> None:
-        if folder.stat().st_dev != rejected.stat().st_dev:
-            raise PlacementError("paths.rejected", rejected, folder)
+        for key, other in (("paths.claimed", claimed), ("paths.rejected", rejected)):
+            if folder.stat().st_dev != other.stat().st_dev:
+                raise PlacementError(key, other, folder)
         self._folder = folder
-        self._claimed = folder / _CLAIMED
+        self._claimed = claimed
         self._rejected = rejected
         self._files = files
         self._clock = clock
-        self._is_closed = lambda path: drops.closed(path, settle_seconds, clock)
+        self._settling = Settling(settle_seconds, clock)
+        self._read: dict[str, tuple[str, ...]] = {}  # by claim, the names in a dropped folder
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether something waits only because a file's times say nothing: a later scan takes it."""
+        return self._settling.is_watching
 
     def scan(self) -> list[Find]:
         """List what lies in the inbox, complete or not."""
-        return list(drops.find(self._folder, self._is_closed))
+        self._settling.begin_pass()
+        with self._open(self._folder) as inbox:
+            return list(drops.find(inbox, self._settling.waits))
 
     def claim(self, find: Find) -> Drop | Find:
         """Take a complete drop out of everybody's reach; if that cannot be done, tell why it waits."""
-        self._own_claims()
-        claim = self._claimed / secrets.token_hex(_NAME_BYTES)
-        self._files.make_folder(claim, 0o700)
-        try:
-            for name in find.names:
-                self._files.rename(self._folder / name, claim / name)
-        except OSError as error:  # gone, or a folder that only its owner may move
-            self._give_back(claim)
-            return replace(find, waiting=f"it cannot be moved: {error.strerror}")
-        return Drop(find, claim)
+        name = secrets.token_hex(_NAME_BYTES)
+        with self._claims() as claims, self._open(self._folder) as inbox:
+            with claims.make(name, private.MODE) as claim:
+                try:
+                    for entry in find.names:
+                        inbox.rename(entry, claim, entry)
+                    return Drop(find, self._claimed / name)
+                except OSError as error:  # gone, or a folder that only its owner may move
+                    problem = error.strerror
+            self._give_back(claims, name)
+        return replace(find, waiting=f"it cannot be moved: {problem}")
 
     def resume(self) -> list[Drop]:
         """Take up the claims that a dead process left; what is not whole goes back into the inbox."""
-        if not self._own_claims():
-            return []
         resumed = []
-        for claim in sorted(self._claimed.iterdir()):
-            if claim.name.startswith("."):  # published; its removal was cut short
-                self._clear(Drop(drops.Find((claim.name,)), claim))
-                continue
-            found = list(drops.find(claim, lambda _: True)) if _is_usable(claim) else []
-            if found and not _CLAIM.fullmatch(claim.name):  # refused; its removal was cut short
-                self._put_away(claim)
-            elif len(found) == 1 and not found[0].waiting:
-                resumed.append(Drop(found[0], claim))
-            else:
-                self._give_back(claim)
+        with self._claims() as claims:
+            for name in claims.names():
+                if _PUBLISHED.fullmatch(name):  # its removal was cut short
+                    self._clear(claims, name, drops.Find((name,)))
+                elif _REFUSED.fullmatch(name):  # the same
+                    self._put_away(claims, name)
+                elif _CLAIM.fullmatch(name):
+                    with claims.child(name) as claim:
+                        found = list(drops.find(claim, lambda _: ""))
+                    if len(found) == 1 and not found[0].waiting:
+                        resumed.append(Drop(found[0], self._claimed / name))
+                    else:
+                        self._give_back(claims, name)
         return resumed
 
     def receive(self, drop: Drop, spool: Spool, most_bytes: int = 0, progress: Progress = silent) -> Submission:
@@ -125,120 +147,138 @@ class Inbox:
         """
         if drop.found.refusal:
             raise DropError(drop.found.refusal)
-        content_path, file = _members(drop)
-        descriptor = drops.open_regular(content_path)
-        try:
-            raw = os.read(descriptor, content.MAX_BYTES + 1)
-        finally:
-            os.close(descriptor)
-        descriptor = drops.open_regular(file)
-        try:
-            size = os.fstat(descriptor).st_size
-            _check_size(size, most_bytes)  # before the disk is filled with it
-            with progress(f"reading {drop.title}", size) as advance:
-                chunks = _limited(blobs.chunks(descriptor, advance), most_bytes)
-                blob = blobs.put(chunks, spool.path(), self._files)
-        finally:
-            os.close(descriptor)
+        with self._claims() as claims, claims.child(drop.folder.name) as claim, _opened(claim, drop) as folder:
+            content_name, file_name = _members(folder, drop)
+            self._read[drop.folder.name] = (content_name, file_name)
+            with drops.open_regular(folder, content_name) as descriptor:
+                raw = os.read(descriptor, content.MAX_BYTES + 1)
+            with drops.open_regular(folder, file_name) as descriptor:
+                size = os.fstat(descriptor).st_size
+                copying.check_size(size, most_bytes)  # before the disk is filled with it
+                with progress(f"reading {drop.title}", size) as advance:
+                    blob = copying.copy(descriptor, spool.path(), most_bytes, advance, self._files)
         return Submission(raw, blob, drop.title)
 
     def remove(self, drop: Drop) -> None:
         """Forget a drop that was published."""
-        # hidden first: a claim of which half is left would go back into the inbox and wait there for ever
-        done = drop.folder.with_name(f".{drop.folder.name}")
-        self._files.rename(drop.folder, done)
-        self._clear(Drop(drop.found, done))
+        name = drop.folder.name
+        with self._claims() as claims:
+            # hidden first: a claim of which half is left would go back into the inbox and wait there for ever
+            claims.rename(name, claims, f".{name}")
+            self._clear(claims, f".{name}", drop.found, self._read.pop(name, ()))
 
     def reject(self, drop: Drop, error: PublisherError) -> Path:
         """Move a refused drop, whole, to the folder for it, with the reason beside; returns where it is now."""
+        self._read.pop(drop.folder.name, None)
+        with self._claims() as claims:
+            return self._reject(claims, drop.folder.name, drop.title, error)
+
+    def _reject(self, claims: Folder, name: str, title: str, error: PublisherError) -> Path:
         now = datetime.fromtimestamp(self._clock(), UTC)
         reason = {**error.as_json(), "refused": now.isoformat(timespec="seconds")}
         data = json.dumps(reason, ensure_ascii=False, indent=2).encode() + b"\n"
-        # hidden as long as this is a claim: one that is taken up again must look as it was
-        self._files.replace(drop.folder / f".{_REASON}", data)
-        plain = re.sub(r"[^A-Za-z0-9._+~-]", "_", drop.title)[:100]
-        refused = _free(self._claimed, f"{now:%Y%m%dT%H%M%SZ}-{plain}")
-        self._files.rename(drop.folder, refused)
-        return self._put_away(refused)
+        with claims.child(name) as claim:
+            # hidden as long as this is a claim: one that is taken up again must look as it was
+            claim.remove(f".{_REASON}")
+            with claim.create(f".{_REASON}") as writer:
+                writer.write(data)
+                writer.sync()
+        plain = re.sub(r"[^A-Za-z0-9._+~-]", "_", title)[:100]
+        refused = _free(claims, f"{now:%Y%m%dT%H%M%SZ}-{plain}")
+        claims.rename(name, claims, refused)
+        return self._put_away(claims, refused)
 
-    def _put_away(self, refused: Path) -> Path:
+    def _put_away(self, claims: Folder, refused: str) -> Path:
         """Move what has its reason in it to the folder for what is refused; returns where it is now."""
-        if (refused / f".{_REASON}").exists():
-            self._files.rename(refused / f".{_REASON}", _free(refused, _REASON))
-        target = _free(self._rejected, refused.name)
-        self._files.rename(refused, target)
-        self._files.sync_folder(target)
-        self._files.sync_folder(self._rejected)
-        return target
+        with claims.child(refused) as claim, self._open(self._rejected) as rejected:
+            if claim.look(f".{_REASON}"):
+                claim.rename(f".{_REASON}", claim, _free(claim, _REASON))
+            target = _free(rejected, refused)
+            claims.rename(refused, rejected, target)
+            claim.sync()
+            rejected.sync()
+        return self._rejected / target
 
-    def _clear(self, done: Drop) -> None:
+    def _clear(self, claims: Folder, name: str, found: Find, read: tuple[str, ...] = ()) -> None:
+        """Remove a claim that was published: the names that were read, or that a drop has if nobody knows them now."""
         try:
-            self._files.remove_tree(done.folder)
-        except PermissionError as error:  # a folder that only its owner may empty
-            self.reject(done, DropError(f"it was published, but what was dropped cannot be removed: {error.strerror}"))
+            with claims.child(name) as claim:
+                for entry in claim.names():
+                    _remove_read(claim, entry, read)
+            claims.rmdir(name)
+        except OSError as error:
+            if error.errno not in _NOT_OURS_TO_REMOVE:
+                raise
+            problem = f"it was published, but what was dropped cannot be removed: {error.strerror}"
+            target = self._reject(claims, name, found.title, DropError(problem))
+            logger.warning("%s: %s (moved to %s)", found.title, problem, target)
 
-    def _own_claims(self) -> bool:
-        """Make sure that `.claimed` is a real folder; tells whether it was there."""
-        try:
-            self._files.calls.mkdir(self._claimed, 0o700)
-        except FileExistsError:
-            if _is_usable(self._claimed):
-                return True
-            # somebody dropped it: under a name that counts it is judged like every other drop
-            self._files.rename(self._claimed, _free(self._folder, _CLAIMED))
-            return self._own_claims()
-        return False
-
-    def _give_back(self, claim: Path) -> None:
+    def _give_back(self, claims: Folder, name: str) -> None:
         """Put what is not a whole claim back into the inbox; a newer drop of the same name stays as it is."""
-        if not _is_usable(claim):  # not of our making
-            self._files.rename(claim, _free(self._folder, claim.name))
-            return
-        for path in [path for path in claim.iterdir() if not path.name.startswith(".")]:
-            self._files.rename(path, _free(self._folder, path.name))
-        self._files.remove_tree(claim)
+        with claims.child(name) as claim, self._open(self._folder) as inbox:
+            for entry in claim.names():
+                if not entry.startswith("."):
+                    claim.rename(entry, inbox, _free(inbox, entry))
+            claim.remove(f".{_REASON}")
+        claims.rmdir(name)
+
+    def _claims(self) -> contextlib.AbstractContextManager[Folder]:
+        return private.opened(self._claimed, self._files)
+
+    def _open(self, folder: Path) -> Folder:
+        # the way to it is the operator's, who may have made it of links; what lies in it is not
+        return self._files.open_folder(folder.resolve())
 
 
-def _members(drop: Drop) -> tuple[Path, Path]:
-    """Return the content.json and the file of a claimed drop."""
+@contextlib.contextmanager
+def _opened(claim: Folder, drop: Drop) -> Iterator[Folder]:
+    """Open the folder that has the two files of a claimed drop."""
+    if len(drop.found.names) == 2:
+        yield claim
+        return
+    try:
+        folder = claim.child(drop.found.names[0])
+    except OSError as error:  # what was claimed need not be what was found
+        raise DropError(f"{drop.title} is not a folder that can be read any more") from error
+    with folder:
+        yield folder
+
+
+def _members(folder: Folder, drop: Drop) -> tuple[str, str]:
+    """Return the names of a drop's content.json and file."""
     if len(drop.found.names) == 2:
         content_name, file_name = drop.found.names
-        return drop.folder / content_name, drop.folder / file_name
-    folder = drop.folder / drop.found.names[0]
-    if not _is_usable(folder):  # what was claimed need not be what was found
-        raise DropError(f"{drop.title} is not a folder that can be read any more")
-    others = [path for path in folder.iterdir() if path.name != drops.CONTENT]
-    if len(others) != 1:
+        return content_name, file_name
+    names = folder.names()
+    others = [name for name in names if name != drops.CONTENT]
+    if len(others) != 1 or drops.CONTENT not in names:
         raise DropError(f"{drop.title} does not hold {drops.CONTENT} and one file")
-    return folder / drops.CONTENT, others[0]
+    return drops.CONTENT, others[0]
 
 
-def _limited(chunks: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        _check_size(size, most_bytes)
-        yield chunk
+def _remove_read(claim: Folder, entry: str, read: tuple[str, ...]) -> None:
+    """Remove a dropped file, or a dropped folder with the files in it that were read and nothing else."""
+    found = claim.look(entry)
+    if found is None or not stat.S_ISDIR(found.st_mode):
+        claim.remove(entry)
+        return
+    with claim.child(entry) as folder:
+        for name in read or _as_dropped(folder.names()):
+            folder.remove(name)
+    claim.rmdir(entry)
 
 
-def _check_size(size: int, most_bytes: int) -> None:
-    if 0 < most_bytes < size:
-        raise TooLargeError(
-            f"the file has more than {most_bytes} bytes, the most that this site takes: "
-            "make it smaller, or have the operator raise `limits.package_bytes`"
-        )
+def _as_dropped(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that are in a folder if they are all that a drop has: content.json and one file, or one left."""
+    names = tuple(names)
+    others = [name for name in names if name != drops.CONTENT]
+    return names if len(others) <= 1 and not any(name.startswith(".") for name in names) else ()
 
 
-def _is_usable(folder: Path) -> bool:
-    """Tell whether it is a folder, not a link to one, and ours to change."""
-    is_folder = stat.S_ISDIR(folder.lstat().st_mode)
-    return is_folder and os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
-
-
-def _free(folder: Path, name: str) -> Path:
-    """Return a path in `folder` that nothing has yet."""
-    path, number = folder / name, 1
-    while os.path.lexists(path):
+def _free(folder: Folder, name: str) -> str:
+    """Return a name in `folder` that nothing has yet."""
+    free, number = name, 1
+    while folder.look(free):
         number += 1
-        path = folder / os.fsdecode(os.fsencode(f"{number}-{name}")[:_LONGEST_NAME])
-    return path
+        free = os.fsdecode(os.fsencode(f"{number}-{name}")[:_LONGEST_NAME])
+    return free

@@ -10,6 +10,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from builder import public
 from builder.errors import MirrorError
 from builder.stores import Written
 from mirror import layout
@@ -40,7 +41,9 @@ class FolderStore:
         new = {blob.sha256: blob for blob in blobs if not self._has_blob(blob)}
         if not new:
             return Written()
-        self._files.make_folder(self._root / layout.BLOBS)
+        public.make_folder(self._root / layout.BLOBS, self._files)
+        for blob in new.values():
+            public.show_file(blob.path, self._files)
         self._files.sync_all(self._root)
         for blob in new.values():
             self._files.rename(blob.path, self._root / layout.blob(blob.sha256))
@@ -56,7 +59,7 @@ class FolderStore:
             return Written()
         with self._staging() as staged:
             for folder in missing:
-                self._files.make_folder(self._root / folder)
+                public.make_folder(self._root / folder, self._files)
             for page in (*immutable, *pointers):
                 if page.data:
                     staged[page.path] = self._stage(page)
@@ -129,6 +132,7 @@ class FolderStore:
     def _stage(self, page: Page) -> Path:
         path = self._spool.path()
         self._files.write(path, page.data)
+        public.show_file(path, self._files)
         return path
 
     def _replace_pointer(self, page: Page, staged: Path) -> None:

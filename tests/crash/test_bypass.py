@@ -62,7 +62,8 @@ def test_build_bypasses_nothing(dropped: Site) -> None:
     assert len(calls) > 60
     assert changed(calls, dropped.paths.mirror) >= {"rename", "syncfs"}
     assert changed(calls, dropped.paths.spool) >= {"mkdir", "open", "write", "utimens", "rename", "rmdir"}
-    assert changed(calls, dropped.paths.inbox) >= {"mkdir", "rename", "unlink", "rmdir"}
+    assert changed(calls, dropped.paths.claimed) >= {"mkdir", "rename", "unlink", "rmdir"}
+    assert changed(calls, dropped.paths.inbox) == {"rename"}
 
 
 def test_a_refusal_bypasses_nothing(dropped: Site, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_what_failed_before_the_commit_is_not_in_the_catalogue(tmp_path: Path) -
 
     assert "Input/output" in told
     assert crashes.catalogued(scene.site) == []
-    assert len(list(scene.site.paths.inbox.glob(".claimed/*"))) == 2
+    assert len(list(scene.site.paths.claimed.iterdir())) == 2
 
 
 def fail_and_tell(recording: Recording, point: int, folder: Path) -> None:

@@ -51,7 +51,7 @@ def test_there_are_many_calls_to_be_killed_at(recording: Recording) -> None:
     paths = {path.name for call in recording.calls for path in call.paths}
 
     assert len(recording.calls) >= 60
-    assert {"catalogue.sqlite", "catalogue.sqlite-wal", "main.json", "index.html", ".claimed"} <= paths
+    assert {"catalogue.sqlite", "catalogue.sqlite-wal", "main.json", "index.html", "claimed"} <= paths
 
 
 @pytest.mark.parametrize("nth", range(SAMPLE))
@@ -144,9 +144,7 @@ def test_what_was_published_before_the_kill_is_not_published_again(
 ) -> None:
     """Killed between the publish and the removal of the drops, the releases are known to the next build."""
     scene = crashes.lay("empty", tmp_path / "site")
-    removed, *_ = crashes.points(
-        "empty", lambda call: call.name == "rename" and call.paths[0].parent.name == ".claimed"
-    )
+    removed, *_ = crashes.points("empty", lambda call: call.name == "rename" and call.paths[0].parent.name == "claimed")
     with pytest.raises(Killed):
         crashes.run(scene.site, FaultyCalls(Fault(removed, KILL_BEFORE)))
     published = crashes.look(scene)

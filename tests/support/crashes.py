@@ -182,8 +182,8 @@ def check_settled(site: Site, packages: tuple[Package, ...]) -> None:
     check_published(site, packages)
     with Catalogue.open(site.paths.catalogue) as catalogue:
         assert catalogue.stale_packages() == []
-    places = (site.paths.inbox, site.paths.spool, site.paths.rejected)
-    assert [path.name for place in places for path in place.rglob("*")] == [".claimed"]
+    places = (site.paths.inbox, site.paths.claimed, site.paths.spool, site.paths.rejected)
+    assert [path.name for place in places for path in place.rglob("*")] == ["pages"]  # which is what a lock is on
 
 
 def check_published(site: Site, packages: tuple[Package, ...]) -> None:
