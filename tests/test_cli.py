@@ -140,6 +140,16 @@ def test_check_fails_on_a_fault_and_names_it(published: Site, run: Callable[...,
     assert json.loads(run("check", "--json", expected=1).stdout)["faults"] == [{"path": path, "problem": "changed"}]
 
 
+def test_check_tells_of_an_inbox_that_is_shared_badly(published: Site, run: Callable[..., Result]) -> None:
+    """It is no fault of the mirror, so the exit code stays."""
+    published.paths.inbox.chmod(0o777)
+
+    assert run("check").stdout.startswith(
+        f"shared badly\tthe inbox {published.paths.inbox} may be written to by everyb"
+    )
+    assert len(json.loads(run("check", "--json").stdout)["inbox"]) == 1
+
+
 def test_build_from_scratch_mends_the_mirror(
     published: Site, run: Callable[..., Result], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

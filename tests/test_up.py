@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from builder.catalogue import Catalogue
-from tests.support import sites
+from tests.support import sites, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,11 +115,44 @@ def test_the_inbox_can_be_watched_alone(tmp_path: Path) -> None:
         assert str(site.paths.inbox) in process.stdout.readline()
         sites.drop(site.paths.inbox, sites.package("1.0"))
         assert process.stderr
-        assert "published app 1.0" in process.stderr.readline()
+        assert any("published app 1.0" in line for line in process.stderr)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
 
     assert process.returncode == 0
+
+
+def started_and_stopped(site: Site, command: str) -> list[str]:
+    """Run a service until it says that it is up, end it, and return the lines of its log."""
+    words = [sys.executable, "-m", "builder.cli", "--site", str(site.file), command]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        return process.communicate(timeout=60)[1].splitlines()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", ["up", "watch", "receive"])
+def test_running_as_root_is_told_in_one_line(command: str, tmp_path: Path) -> None:
+    """Nothing in it needs root, and the line says how to have a user of its own."""
+    tools.require_root()
+    site = sites.make(tmp_path / "site", '[server]\nlisten = "127.0.0.1:0"\n')
+
+    said = started_and_stopped(site, command)
+
+    assert len([line for line in said if "runs as root" in line and "install-units" in line]) == 1
+
+
+@pytest.mark.parametrize("command", ["up", "watch"])
+def test_an_inbox_that_is_shared_badly_is_told_at_the_start(command: str, tmp_path: Path) -> None:
+    """Once, with what to do; a service for uploads alone has no inbox to tell of."""
+    site = sites.make(tmp_path / "site", '[server]\nlisten = "127.0.0.1:0"\n')
+    site.paths.inbox.chmod(0o777)
+
+    said = started_and_stopped(site, command)
+
+    assert len([line for line in said if f"chmod +t {site.paths.inbox}" in line]) == 1
 
 
 def test_an_address_that_is_not_ours_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import click
 from builder import check, console
 from builder.catalogue import Catalogue
 from builder.commands import options
+from builder.intake import sharing
 from builder.signing import access, expiry
 from mirror import content, content_schema, terminal
 from mirror.errors import OperatorError
@@ -70,10 +71,13 @@ def run_check(site: Site, *, as_json: bool) -> None:
         faults = list(check.check(site.paths.mirror, catalogue, console.progress))
         roles = expiry.summary(access.signing(site, catalogue.connection, access.keyring(site), time.time))
         count = catalogue.count()
+    shared = list(sharing.problems(site.paths.inbox)) if site.paths.inbox.is_dir() else []
     if as_json:
         named = [{"path": fault.path, "problem": fault.problem} for fault in faults]
-        console.as_json({"faults": named, "roles": [each.fields() for each in roles]})
+        console.as_json({"faults": named, "roles": [each.fields() for each in roles], "inbox": shared})
     else:
+        for problem in shared:
+            terminal.echo(f"shared badly\t{problem}")
         for fault in faults:
             terminal.echo(f"{fault.problem}\t{fault.path}")
         for each in roles:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +11,7 @@ import click
 from builder import site as sites
 from builder import up
 from builder.commands import options
+from builder.intake import sharing
 from builder.uploads import receive
 from mirror import terminal
 from mirror.errors import OperatorError
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from builder.site import Site
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -43,6 +48,7 @@ def run_up(site: Site) -> None:
 
     Stops at SIGINT or SIGTERM; a second start picks up where the first stopped.
     """
+    _tell_how_it_runs(site)
     up.up(site)
 
 
@@ -50,6 +56,7 @@ def run_up(site: Site) -> None:
 @options.pass_site
 def run_watch(site: Site) -> None:
     """Watch the inbox and publish, without web server and uploads: for a machine on which nginx serves the mirror."""
+    _tell_how_it_runs(site)
     up.watch_only(site)
 
 
@@ -60,7 +67,20 @@ def run_receive(site: Site) -> None:
 
     It is for a machine on which nginx serves the mirror: `otamirror host nginx` passes uploads on to it.
     """
+    _tell_how_it_runs(site, has_inbox=False)
     receive.receive(site)
+
+
+def _tell_how_it_runs(site: Site, *, has_inbox: bool = True) -> None:
+    """Tell what makes attacks easier than need be: rights that nothing here needs, an inbox that is shared badly."""
+    if os.geteuid() == 0:
+        logger.warning(
+            "otamirror runs as root, which nothing in it needs: `otamirror install-units --user ota` writes units that "
+            "run it as a user of its own"
+        )
+    if has_inbox and site.paths.inbox.is_dir():
+        for problem in sharing.problems(site.paths.inbox):
+            logger.warning("%s", problem)
 
 
 COMMANDS = (init, run_up, run_watch, run_receive)

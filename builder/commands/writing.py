@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from builder import build, console, recover
 from builder.commands import options
+from builder.intake import sharing
 from builder.intake.drops import Pass
 from builder.signing import expiry
 from mirror import terminal
@@ -18,6 +20,8 @@ from mirror.files import Files
 if TYPE_CHECKING:
     from builder.build import Builder
     from builder.site import Site
+
+logger = logging.getLogger(__name__)
 
 
 @click.command("build")
@@ -31,6 +35,8 @@ def run_build(site: Site, *, from_scratch: bool, as_json: bool) -> None:
     Example: otamirror build
     """
     with build.opened(site, progress=console.progress) as builder:
+        for problem in sharing.problems(site.paths.inbox):
+            logger.warning("%s", problem)
         rendered = builder.render_all() if from_scratch else 0
         result = _take(builder)
         builder.refresh_pages(everything=from_scratch)
