@@ -95,6 +95,15 @@ class SlowMirrorError(NetworkError):
     """The mirror sent so little in so much time that it was left."""
 
 
+class CertificatesError(DeviceError):
+    """The file or folder that names who may vouch for servers cannot be used."""
+
+    code = "certificates"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"no mirror can be asked by https: {problem}; mend what names it, or what is there")
+
+
 class MirrorRefusesError(DeviceError):
     """The server answers, but will not give what was asked for.
 

@@ -32,7 +32,7 @@ ALLOWED = tuple(map(Path, ("/opt", "/srv", "/usr/local", "/var/lib")))
 
 @dataclass(frozen=True)
 class Network:
-    """How long servers are waited for, in seconds, and how much is taken from them.
+    """How servers are reached, how long they are waited for, in seconds, and how much is taken from them.
 
     Attributes:
         connect_timeout: for a connection.
@@ -41,6 +41,8 @@ class Network:
         minimum_rate: bytes a second, below which a server is left once patience is used up.
         deadline: for a small file as a whole, and for the head of a large one.
         bandwidth: bytes of packages a second that are downloaded at most, 0 for no limit.
+        proxy: the URL of a proxy, "none" for none; "" for what the environment says.
+        ca_file: the only certificates of authorities that are believed; None for those that the system trusts.
     """
 
     connect_timeout: float = 10
@@ -49,6 +51,8 @@ class Network:
     minimum_rate: float = 256
     deadline: float = 300
     bandwidth: int = 0
+    proxy: str = ""
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -179,18 +183,17 @@ def load(file: Path) -> Settings:
         base / given.get("work", WORK),
         tuple(base / folder for folder in given.get("allow", ALLOWED)),
         tuple(replace(remote, root=base / remote.root) for remote in given["remotes"]),
-        Network(**given.get("network", {})),
+        Network(**_from(base, given.get("network", {}))),
         Hooks(**given.get("hooks", {})),
         Folders(**given.get("folders", {})),
         {name: table["hook_timeout"] for name, table in given.get("packages", {}).items() if table},
-        _daemon(given.get("daemon", {}), base),
+        Daemon(**_from(base, given.get("daemon", {}))),
         given.get("self", ""),
     )
 
 
-def _daemon(given: Mapping[str, Any], base: Path) -> Daemon:
-    found: dict[str, Any] = {key: base / value if isinstance(value, Path) else value for key, value in given.items()}
-    return Daemon(**found)
+def _from(base: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: base / value if isinstance(value, Path) else value for key, value in given.items()}
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -203,10 +206,6 @@ def _parse(file: Path) -> dict[str, Any]:
         raise SettingsError(file, f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # not UTF-8 or not TOML, both say where
         raise ValueError(f"is not TOML: {error}") from error
-
-
-def _network(where: str, value: Any) -> dict[str, Any]:
-    return values.table(where, value, {**dict.fromkeys(vars(Network()), values.seconds), "bandwidth": values.size})
 
 
 def _packages(where: str, value: Any) -> dict[str, dict[str, float]]:
@@ -242,6 +241,12 @@ _DAEMON: dict[str, values.Reader] = {
     "metrics": values.path,
     "windows": values.windows,
 }
+_NETWORK: dict[str, values.Reader] = {
+    **dict.fromkeys(vars(Network()), values.seconds),
+    "bandwidth": values.size,
+    "proxy": values.proxy,
+    "ca_file": values.path,
+}
 _HOOKS: dict[str, values.Reader] = {"timeout": values.seconds, "grace": values.grace, "reboot": values.command}
 _FOLDERS: dict[str, values.Reader] = {"bytes": values.count, "entries": values.count}
 _READERS: dict[str, values.Reader] = {
@@ -252,7 +257,7 @@ _READERS: dict[str, values.Reader] = {
     "hooks": lambda where, value: values.table(where, value, _HOOKS),
     "folders": lambda where, value: values.table(where, value, _FOLDERS),
     "packages": _packages,
-    "network": _network,
+    "network": lambda where, value: values.table(where, value, _NETWORK),
     "daemon": lambda where, value: values.table(where, value, _DAEMON),
     "self": values.name,
 }

@@ -49,6 +49,10 @@ minimum_rate = {network.minimum_rate}
 deadline = {network.deadline}
 # bytes of packages a second that are downloaded at most, 0 for no limit
 bandwidth = {network.bandwidth}
+# a proxy such as "http://proxy.example.org:3128", or "none"; without it, what http_proxy, https_proxy and no_proxy say
+# proxy = "none"
+# the certificates of the authorities that are believed, and no others; without it, those that the system trusts
+# ca_file = "/etc/ssl/company-ca.pem"
 
 # How hooks, the commands of packages, are run: seconds until one is ended, seconds that it then has for it, and the
 # shell command that reboots this device if one asks for that.

@@ -6,6 +6,7 @@ A reader takes the key and its value, and raises a ValueError or TypeError that 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from datetime import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from mirror import rules
 Reader = Callable[[str, Any], Any]
 
 _LONGEST_GRACE = 120
+_PROXY = re.compile(r"(?:https?|socks[45][ah]?)://[!-~]+", re.IGNORECASE)
 
 
 def table(where: str, value: Any, readers: Mapping[str, Reader]) -> dict[str, Any]:
@@ -113,6 +115,14 @@ def urls(where: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise ValueError(f'{where}: must be a list such as ["https://updates.example.org"], not {value!r}')
     return tuple(url(where, item) for item in value)
+
+
+def proxy(where: str, value: Any) -> str:
+    """Read the URL of a proxy, "none" for none, "" for what the environment says."""
+    if not isinstance(value, str) or (value not in {"", "none"} and not _PROXY.fullmatch(value)):
+        # not shown: there may be a password in it
+        raise ValueError(f'{where}: must be the URL of a proxy such as "http://proxy.example.org:3128", or "none"')
+    return value
 
 
 def windows(where: str, value: Any) -> tuple[Window, ...]:

@@ -1,4 +1,4 @@
-"""HTTP for devices: the only module that knows requests.
+"""Files of mirrors by HTTP.
 
 Its rule: no server can keep a device for ever, fill its memory, or lead it from https to http.
 What goes wrong comes out as one of `devclient.errors`; what the bytes mean is not known here.
@@ -7,33 +7,32 @@ What goes wrong comes out as one of `devclient.errors`; what the bytes mean is n
 from __future__ import annotations
 
 import contextlib
-import functools
-import ssl
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-
-from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, SlowMirrorError, WebPageError
+from devclient.errors import MirrorRefusesError, NetworkError, NotOnMirrorError, WebPageError
 from devclient.trust_errors import EndlessDataError
-from devclient.web import gzipped, headers
+from devclient.web import gzipped, headers, pages
 from devclient.web.answers import BLOCK, Answer, Body
 from devclient.web.headers import UNKNOWN, Validators
-from devclient.web.pace import Pace, PacedResponse
+from devclient.web.pace import Pace
+from devclient.web.session import Session
 from devclient.web.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from urllib3.connectionpool import HTTPConnectionPool
-
     from devclient.settings.config import Network
+    from devclient.web.session import Response
 
 MAX_REDIRECTS = 5
 
+_PAGE = (
+    "what came is no file of a mirror, as from a network that wants a sign-in (if it stays, see what answers there; the "
+    "mirror's operator should run `otamirror check`)"
+)
+_NO_SUCH_RANGE = frozenset({400, 416})  # not every server knows that there is a status for it
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 # what passes by itself: too slow, too early, too many requests, sign in to the proxy first; and "not modified" in
@@ -41,7 +40,6 @@ _GONE = frozenset({404, 410})
 # up
 _PASSING = frozenset({206, 304, 407, 408, 416, 425, 429})
 _AROUND = {"Cache-Control": "no-cache"}
-_PAGE = "a web page came instead of JSON, as from a network that wants a sign-in"
 
 
 class Fetcher:
@@ -72,10 +70,7 @@ class Fetcher:
         self._network = network
         self._throttle = Throttle(network.bandwidth, clock, sleep)
         self._pace = Pace(network.patience, network.minimum_rate, network.read_timeout, clock, go_on)
-        self._session = _Session()
-        self._session.headers.update({"User-Agent": user_agent, "Accept-Encoding": "identity"})
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _PacedAdapter(self._pace))
+        self._session = Session(network, user_agent, self._pace)
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +97,8 @@ class Fetcher:
             around_caches: whether caches on the way have to ask the server itself.
 
         Raises:
-            NetworkError: it did not come, or something that is not the mirror answered.
+            NetworkError: it did not come.
+            WebPageError: something came that is no file of a mirror.
             NotOnMirrorError: the mirror has no such file.
             MirrorRefusesError: the mirror does not give it.
             EndlessDataError: more than `limit` bytes came, decompressed if they were compressed.
@@ -111,7 +107,7 @@ class Fetcher:
         fields = condition | ({"Accept-Encoding": "gzip"} if compressed else {}) | (_AROUND if around_caches else {})
         with self._open(url, fields) as response:
             date = headers.date(response.headers.get("Date", ""))
-            if response.status_code == HTTPStatus.NOT_MODIFIED and condition:
+            if response.status == HTTPStatus.NOT_MODIFIED and condition:
                 return Answer(url, None, known, date)
             _expect(response, HTTPStatus.OK)
             return Answer(url, _small(response, url, limit), Validators.of(response.headers), date)
@@ -136,11 +132,11 @@ class Fetcher:
             self._pace.lift()
             yield self._whole(response)
 
-    def _continued(self, response: requests.Response, offset: int) -> Body | None:
+    def _continued(self, response: Response, offset: int) -> Body | None:
         """Read the head of an answer to a Range; None if it does not continue at `offset`."""
-        if response.status_code == HTTPStatus.OK:
+        if response.status == HTTPStatus.OK:
             return self._whole(response)
-        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if response.status in _NO_SUCH_RANGE:
             return None
         _expect(response, HTTPStatus.PARTIAL_CONTENT)
         found = headers.content_range(response.headers.get("Content-Range", ""))
@@ -148,16 +144,15 @@ class Fetcher:
             return None
         return self._body(response, offset, found[1])
 
-    def _whole(self, response: requests.Response) -> Body:
+    def _whole(self, response: Response) -> Body:
         return self._body(response, 0, headers.length(response.headers.get("Content-Length", "")))
 
-    def _body(self, response: requests.Response, start: int, total: int | None) -> Body:
+    def _body(self, response: Response, start: int, total: int | None) -> Body:
         _refuse_coding(response)
-        read = functools.partial(_raw, response)
-        return Body(start, total, iter(lambda: self._throttle.read(read, BLOCK), b""), _is_page(response))
+        return Body(start, total, iter(lambda: self._throttle.read(response.read, BLOCK), b""), _is_html(response))
 
     @contextlib.contextmanager
-    def _open(self, url: str, fields: Mapping[str, str]) -> Iterator[requests.Response]:
+    def _open(self, url: str, fields: Mapping[str, str]) -> Iterator[Response]:
         self._pace.begin(self._network.deadline)
         try:
             with self._follow(url, fields) as response:
@@ -165,45 +160,21 @@ class Fetcher:
         except NetworkError as error:
             self.asked_to_wait = max(self.asked_to_wait, error.retry_after)
             raise
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _in_our_words(url, error) from error
 
-    def _follow(self, url: str, fields: Mapping[str, str]) -> requests.Response:
-        timeout = (self._network.connect_timeout, self._network.read_timeout)
+    def _follow(self, url: str, fields: Mapping[str, str]) -> Response:
         place = url
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._session.get(place, headers=fields, timeout=timeout, stream=True)
-            if response.status_code not in _REDIRECTS:
+            response = self._session.get(place, fields)
+            if response.status not in _REDIRECTS:
                 return response
-            response.close()
-            place = headers.location(place, response.headers.get("Location", ""))
+            with response:
+                place = headers.location(place, response.headers.get("Location", ""))
         raise NetworkError(url, f"redirected more than {MAX_REDIRECTS} times")
 
 
-class _Session(requests.Session):
-    """A session that leaves redirects alone; its own way would read their bodies, whatever their size."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as requests names it
-        return None
-
-
-class _PacedAdapter(HTTPAdapter):
-    """Connections whose responses are read at a pace."""
-
-    def __init__(self, pace: Pace) -> None:
-        response = staticmethod(functools.partial(PacedResponse, pace=pace))
-        self._paced = functools.cache(lambda kind: type(kind.__name__, (kind,), {"response_class": response}))
-        super().__init__()
-
-    def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> HTTPConnectionPool:
-        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*arguments, **named))
-        pool.ConnectionCls = self._paced(type(pool).ConnectionCls)
-        return pool
-
-
-def _expect(response: requests.Response, status: int) -> None:
+def _expect(response: Response, status: int) -> None:
     """Raise what any other status than `status` means."""
-    got = response.status_code
+    got = response.status
     if got == status:
         return
     if got in _GONE:
@@ -214,54 +185,38 @@ def _expect(response: requests.Response, status: int) -> None:
     raise MirrorRefusesError(response.url, got)
 
 
-def _small(response: requests.Response, url: str, limit: int) -> bytes:
+def _small(response: Response, url: str, limit: int) -> bytes:
     """Read a small file, decompressed; never more of it than `limit` and a block."""
-    if _is_page(response):
-        raise WebPageError(url, _PAGE)
     body = bytearray()
     try:
         for block in _decoded(response, limit):
             body += block
-            if body[:BLOCK].lstrip()[:1] == b"<":
-                raise WebPageError(url, _PAGE)
-            if len(body) > limit:
-                raise EndlessDataError(url, f"more than {limit} bytes came")
+            if len(body) > limit or pages.is_text(body):
+                break
     except ValueError as error:
         raise NetworkError(url, str(error)) from error
+    if _is_html(response) or pages.is_text(body) or (len(body) <= limit and pages.is_page(body)):
+        raise WebPageError(url, _PAGE)
+    if len(body) > limit:
+        raise EndlessDataError(url, f"more than {limit} bytes came")
     return bytes(body)
 
 
-def _decoded(response: requests.Response, limit: int) -> Iterable[bytes]:
+def _decoded(response: Response, limit: int) -> Iterable[bytes]:
     if response.headers.get("Content-Encoding", "").lower() == "gzip":
-        return gzipped.inflate(iter(lambda: _raw(response, BLOCK), b""), limit)
+        return gzipped.inflate(iter(lambda: response.read(BLOCK), b""), limit)
     return _blocks(response)
 
 
-def _blocks(response: requests.Response) -> Iterator[bytes]:
+def _blocks(response: Response) -> Iterator[bytes]:
     _refuse_coding(response)
-    return iter(lambda: _raw(response, BLOCK), b"")
+    return iter(lambda: response.read(BLOCK), b"")
 
 
-def _refuse_coding(response: requests.Response) -> None:
+def _refuse_coding(response: Response) -> None:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise NetworkError(response.url, "something on the way encodes the bytes anew")
 
 
-def _is_page(response: requests.Response) -> bool:
+def _is_html(response: Response) -> bool:
     return "html" in response.headers.get("Content-Type", "").lower()
-
-
-def _raw(response: requests.Response, most: int) -> bytes:
-    """Read what has arrived: what waits to fill a block is lost when the connection breaks."""
-    return response.raw.read1(most, decode_content=False) or b""
-
-
-def _in_our_words(url: str, error: BaseException) -> NetworkError:
-    """Say what lies at the bottom of an error, below what the libraries wrapped around it."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    if isinstance(error, TimeoutError):
-        return SlowMirrorError(url, "the server is too slow")
-    if isinstance(error, ssl.SSLError):
-        return NetworkError(url, f"no safe connection, or this device's clock is wrong ({error})")
-    return NetworkError(url, f"the connection failed ({getattr(error, 'strerror', None) or error})")

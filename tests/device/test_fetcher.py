@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.support.httpd import Server
 
-JSON = b'{"a":1}\n'
+JSON = b'{"package":1}\n'
 BLOB = random.Random(7).randbytes(256_000)
 
 HASTY = replace(Network(), patience=0.2, minimum_rate=1e6)
@@ -180,7 +180,7 @@ def test_other_codings_than_gzip_are_not_taken(fetcher: Fetcher, server: Server,
 
 def test_a_small_file_may_come_compressed(fetcher: Fetcher, server: Server, tree: Path) -> None:
     """Compression is asked for, and undone; the limit is that of the file itself."""
-    data = b'{"a":"' + b"z" * 20_000 + b'"}'
+    data = b'{"package":"' + b"z" * 20_000 + b'"}'
     (tree / "long.json").write_bytes(data)
 
     assert fetcher.ask(f"{server.url}/long.json", limit=len(data)).data == data
@@ -241,10 +241,10 @@ def test_a_file_is_asked_for_by_what_is_known_of_it(fetcher: Fetcher, server: Se
     url = f"{server.url}/list.json"
     first = fetcher.ask(url, limit=100)
     again = fetcher.ask(url, limit=100, known=first.validators)
-    (tree / "list.json").write_bytes(b"{}")
+    (tree / "list.json").write_bytes(JSON + b" ")
     changed = fetcher.ask(url, limit=100, known=first.validators)
 
-    assert (first.data, again.data, changed.data) == (JSON, None, b"{}")
+    assert (first.data, again.data, changed.data) == (JSON, None, JSON + b" ")
     assert again.validators == first.validators != changed.validators
     assert [request.etag for request in server.requests] == ["", first.validators.etag, first.validators.etag]
     assert [request.status for request in server.requests] == [200, 304, 200]
@@ -294,8 +294,9 @@ def test_304_without_being_asked_is_the_networks_fault(fetcher: Fetcher, server:
 @pytest.mark.parametrize("status", ["200 OK", "304 Not Modified"])
 def test_an_answer_tells_what_the_server_takes_for_the_time(fetcher: Fetcher, server: Server, status: str) -> None:
     """Whether the file comes or has not changed."""
-    head = f"HTTP/1.1 {status}\r\nDate: Mon, 23 Nov 2026 09:00:00 +0100\r\nContent-Length: 0\r\n\r\n"
-    server.misbehave("/", Fault(raw=head.encode()))
+    length = 0 if status.startswith("304") else len(JSON)
+    head = f"HTTP/1.1 {status}\r\nDate: Mon, 23 Nov 2026 09:00:00 +0100\r\nContent-Length: {length}\r\n\r\n"
+    server.misbehave("/", Fault(raw=head.encode() + JSON[:length]))
 
     answer = fetcher.ask(f"{server.url}/list.json", limit=100, known=Validators('"known"'))
 

@@ -38,7 +38,7 @@ def test_the_sample_says_what_holds_without_it(tmp_path: Path) -> None:
 
 
 def _uncommented() -> str:
-    keys = "hook_timeout|self|metrics|days|from|to|zone"
+    keys = "hook_timeout|self|metrics|proxy|ca_file|days|from|to|zone"
     return re.sub(rf"^# (\[|(?:{keys}) = )", r"\1", sample.write(URLS, ALLOW), flags=re.MULTILINE)
 
 

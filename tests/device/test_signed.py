@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient.check import Skipped, check
-from devclient.errors import BrokenPromiseError, NotOnMirrorError, SettingsError
+from devclient.errors import BrokenPromiseError, NotOnMirrorError, WebPageError, SettingsError
 from devclient.settings import config
 from devclient.state import Package
 from devclient.trust.signed import Mirrors
@@ -85,7 +85,8 @@ def test_what_nobody_vouches_for_is_not_on_the_mirror(rig: Rig, mirror: SignedMi
     ("fault", "error"),
     [
         (Fault(flip=20), MixAndMatchError),
-        (Fault(body=b"{}"), MixAndMatchError),
+        (Fault(body=b'{"package":1}'), MixAndMatchError),
+        (Fault(body=b"{}"), WebPageError),
         (Fault(body=b"{" * 5000), EndlessDataError),
         (Fault(status=404), IncompleteMirrorError),
     ],
