@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 5
 
 _PAGE = (
-    "what came is no file of a mirror, as from a network that wants a sign-in (if it stays, see what answers there; the "
-    "mirror's operator should run `otamirror check`)"
+    "what came is no file of a mirror, as from a network that wants a sign-in (if it stays, see what answers there; "
+    "the mirror's operator should run `otamirror check`)"
 )
 _NO_SUCH_RANGE = frozenset({400, 416})  # not every server knows that there is a status for it
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

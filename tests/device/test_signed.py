@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient.check import Skipped, check
-from devclient.errors import BrokenPromiseError, NotOnMirrorError, WebPageError, SettingsError
+from devclient.errors import BrokenPromiseError, NotOnMirrorError, SettingsError, WebPageError
 from devclient.settings import config
 from devclient.state import Package
 from devclient.trust.signed import Mirrors

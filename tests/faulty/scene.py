@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.names import is_sha256
-from tests.faulty import authority
-from tests.support import httpd, trees
+from tests.support import authority, httpd, trees
 from tests.support.devices import Rig
 from tests.support.trees import Release
 

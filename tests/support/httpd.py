@@ -105,6 +105,8 @@ class Request:
         accepts: its Accept-Encoding.
         modified: its If-Modified-Since.
         cache: its Cache-Control.
+        authorization: its Authorization.
+        cookie: its Cookie.
         status: that of the answer; 0 if it has none, being no HTTP.
         head: how many bytes of its head were sent.
         sent: how many bytes of its body were sent.
@@ -117,6 +119,8 @@ class Request:
     accepts: str = ""
     modified: str = ""
     cache: str = ""
+    authorization: str = ""
+    cookie: str = ""
     status: int = 0
     head: int = 0
     sent: int = 0
@@ -179,9 +183,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(root: Path, *, compress: bool = True, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Serve the files below `root` on a free port of 127.0.0.1, by https if there is a context for it."""
-    web = _Web(root, compress=compress, tls=tls)
+def serving(
+    root: Path, *, compress: bool = True, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Iterator[Server]:
+    """Serve the files below `root` on a free port of this machine, by https if there is a context for it."""
+    web = (_WebOfIPv6 if ":" in host else _Web)(root, host, compress=compress, tls=tls)
     thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -194,11 +200,12 @@ def serving(root: Path, *, compress: bool = True, tls: ssl.SSLContext | None = N
 class _Web(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, root: Path, *, compress: bool, tls: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, root: Path, host: str, *, compress: bool, tls: ssl.SSLContext | None) -> None:
+        super().__init__((host, 0), _Handler)
         self.root = root
         self.compress = compress
-        self.server = Server(f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}", self.socket)
+        host = f"[{host}]" if ":" in host else host
+        self.server = Server(f"{'https' if tls else 'http'}://{host}:{self.server_port}", self.socket)
         self._tls = tls
         self.socket.settimeout(0.1)  # whoever was announced may be gone, and nobody waits for the next one
         self._open: set[socket.socket] = set()
@@ -232,6 +239,10 @@ class _Web(ThreadingHTTPServer):
         self.server_close()
 
 
+class _WebOfIPv6(_Web):
+    address_family = socket.AF_INET6
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are written apart
@@ -244,6 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.path, get("Range", ""), get("User-Agent", ""))
         request.etag, request.accepts = get("If-None-Match", ""), get("Accept-Encoding", "")
         request.modified, request.cache = get("If-Modified-Since", ""), get("Cache-Control", "")
+        request.authorization, request.cookie = get("Authorization", ""), get("Cookie", "")
         self.noted = request
         server.requests.append(request)
         for block in self._answer(server.next_fault(self.path)):

@@ -29,20 +29,20 @@ class Authority(NamedTuple):
     context: ssl.SSLContext
 
 
-def make(folder: Path) -> Authority:
+def make(folder: Path, name: str = "authority") -> Authority:
     """Found an authority, and have it certify a server on 127.0.0.1."""
     own, servers = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     file, chain = folder / "authority.pem", folder / "server.pem"
-    file.write_bytes(_certificate("authority", own, own, authority=True).public_bytes(Encoding.PEM))
+    file.write_bytes(_certificate(name, name, own, own, authority=True).public_bytes(Encoding.PEM))
     secret = servers.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    chain.write_bytes(secret + _certificate("server", servers, own, authority=False).public_bytes(Encoding.PEM))
+    chain.write_bytes(secret + _certificate("server", name, servers, own, authority=False).public_bytes(Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     return Authority(file, context)
 
 
 def _certificate(
-    name: str, subject: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, *, authority: bool
+    name: str, by: str, subject: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, *, authority: bool
 ) -> x509.Certificate:
     now, key = datetime.now(UTC), subject.public_key()
     usage = {"digital_signature": not authority, "key_cert_sign": authority, "crl_sign": authority}
@@ -50,7 +50,7 @@ def _certificate(
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, by)]))
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
