@@ -15,7 +15,7 @@ import socket
 import time
 from collections import deque
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,7 +101,7 @@ class _Race:
             raise self._error
         until = min([*self._running.values(), *([self._next_start] if self._waiting else [])])
         for key, _ in self._selector.select(max(0.0, until - self._clock())):
-            if winner := self._arrived(key.fileobj):
+            if winner := self._arrived(cast("socket.socket", key.fileobj)):
                 return winner
         for each in [each for each, end in self._running.items() if self._clock() >= end]:
             self._lose(each, TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
@@ -121,13 +121,13 @@ class _Race:
         if code not in _UNDER_WAY:
             self._lose(started, OSError(code, os.strerror(code)))
 
-    def _arrived(self, each: Any) -> socket.socket | None:
+    def _arrived(self, each: socket.socket) -> socket.socket | None:
         if code := each.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._lose(each, OSError(code, os.strerror(code)))
             return None
         self._selector.unregister(each)
         del self._running[each]
-        return each  # type: ignore[no-any-return]
+        return each
 
     def _lose(self, each: socket.socket, error: OSError) -> None:
         with contextlib.suppress(KeyError):

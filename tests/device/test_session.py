@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,13 +44,13 @@ def files(tree: Path) -> None:
 
 
 @contextlib.contextmanager
-def fetching(**settings: object) -> Iterator[Fetcher]:
+def fetching(**settings: Any) -> Iterator[Fetcher]:
     """Begin a session with these settings of the network."""
-    with Fetcher(replace(Network(), **settings), "otadevice/test", time.monotonic) as made:  # type: ignore[arg-type]
+    with Fetcher(replace(Network(), **settings), "otadevice/test", time.monotonic) as made:
         yield made
 
 
-def fetched(url: str, **settings: object) -> bytes | None:
+def fetched(url: str, **settings: Any) -> bytes | None:
     """Fetch the file by a session of its own."""
     with fetching(**settings) as fetcher:
         return fetcher.ask(f"{url}/list.json", limit=100).data
