@@ -132,22 +132,24 @@ class Builder:
 
     def prune(self, keep_days: float) -> list[str]:
         """Remove what no release and no metadata needs, and what was superseded more than `keep_days` ago."""
-        before = self._clock() - max(keep_days, self.site.superseded_days) * _DAY
         with self._writing():
-            return list(prune.prune(self.site.paths.mirror, self.catalogue, self._files, before))
+            self.signing.check_clock()  # one that is ahead would remove what devices still ask for
+            wanted = prune.Limits(self._clock(), keep_days * _DAY, self.site.cache.longest_age)
+            return prune.prune(self.site.paths.mirror, self.catalogue, self._files, wanted)
 
-    def recover(self) -> int:
+    def recover(self, *, clock_is_right: bool = False) -> int:
         """Fill an empty catalogue from the mirror's folder; returns the number of releases."""
-        with Lock(self.site.paths.spool).held():
+        with Lock(self.site.paths.spool).held(), self._vouching(clock_is_right):
             mirror = self.site.paths.mirror
             return upkeep.recover(mirror, self._publisher, self.signing, self._files, self._progress)
 
-    def resign(self, *, everything: bool = False) -> int:
+    def resign(self, *, everything: bool = False, clock_is_right: bool = False) -> int:
         """Sign anew what expires, and go on with a change of keys; returns the number of files that were written.
 
+        Where a person says that the clock is right, one signature is made by it whatever was signed before.
         What should have been signed anew by now, and was not, is told once a day.
         """
-        with self._writing():
+        with self._vouching(clock_is_right), self._writing():
             written = upkeep.resign(self._publisher, self.signing, everything=everything)
         if self._clock() >= self._next_alarm and (late := expiry.alarms(self.signing)):
             self._next_alarm = self._clock() + _DAY
@@ -178,6 +180,14 @@ class Builder:
         with Lock(self.site.paths.spool).held():
             self._begin()
             yield
+
+    @contextlib.contextmanager
+    def _vouching(self, clock_is_right: bool) -> Iterator[None]:  # noqa: FBT001 - passed on
+        self.signing.clock_is_right = clock_is_right
+        try:
+            yield
+        finally:
+            self.signing.clock_is_right = False
 
     def _begin(self, *, repair: bool = False) -> int:
         """Finish what was committed before; refuse to go on from nothing when the mirror holds releases."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from builder import render
 from builder.progress import silent
 from builder.shelf import Shelves
-from builder.signing import inspect
+from builder.signing import clock, expiry, inspect
 from builder.signing.roles import Roles
-from mirror import blobs, canonical, layout
+from mirror import blobs, canonical, layout, trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from builder.catalogue import Catalogue
     from builder.progress import Advance, Progress
+    from builder.signing.sign import Signing
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,7 +28,8 @@ class Fault:
 
     Attributes:
         path: below the mirror's root.
-        problem: `missing`, `extra`, `changed`, `truncated` or `unsigned`.
+        problem: `missing`, `extra`, `changed`, `truncated`, `unsigned`, `expired`, or `future` if it says that it was
+            signed later than now.
     """
 
     path: str
@@ -44,6 +46,23 @@ def check(mirror: Path, catalogue: Catalogue, progress: Progress = silent) -> It
     faults = [*_pages(mirror, catalogue, present, progress), *_blobs(mirror, catalogue, present, progress)]
     faults += [Fault(path, "extra") for path in present if not _may_stay(mirror, path)]
     faults += [Fault(*each) for each in inspect.faults(mirror, Roles(catalogue.connection))]
+    yield from sorted(faults)
+
+
+def times(signing: Signing) -> Iterator[Fault]:
+    """Yield what is in force and yet nobody takes, by path: what has expired, and a timestamp of the future.
+
+    Devices keep the time at which a timestamp was issued as a floor under their clock, so one from the future makes
+    them take everything for expired.
+    """
+    faults = [
+        Fault(layout.TIMESTAMP if each.role == trust.TIMESTAMP else layout.metadata(each.role, each.version), "expired")
+        for each in expiry.expiries(signing)
+        if each.left <= 0
+    ]
+    last = signing.last_issue()
+    if last and clock.is_future(last.issued, signing.now()):
+        faults.append(Fault(layout.TIMESTAMP, "future"))
     yield from sorted(faults)
 
 

@@ -74,6 +74,13 @@ class KeysError(OperatorError):
     status_hint = 503
 
 
+class ClockError(OperatorError):
+    """The machine's clock cannot be right, so nothing is signed by it."""
+
+    code = "clock"
+    status_hint = 503
+
+
 class DropError(PublisherError):
     """What lies in the inbox is not a content.json and one regular file."""
 

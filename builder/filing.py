@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import CaseCollisionError
-from mirror import releases
+from builder.superseded import Superseded
+from mirror import layout, releases
 from mirror.version import bounds_of_equals, sort_key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from mirror.content import Content
     from mirror.releases import Entry, Segment
@@ -180,8 +181,9 @@ class Filing:
         """Make an older segment, for versions up to the one with this order key."""
         return self._insert("INSERT INTO segment (branch, highest) VALUES (?, ?)", branch, highest)
 
-    def remove_segments(self, numbers: Iterable[int]) -> None:
+    def remove_segments(self, numbers: Collection[int]) -> None:
         """Remove segments that list nothing any more."""
+        self._supersede(dict.fromkeys(numbers, ""))
         self._connection.executemany("DELETE FROM segment WHERE id = ?", ((number,) for number in numbers))
 
     def set_frame(self, segment: int, frame: Mapping[str, Any]) -> None:
@@ -190,12 +192,25 @@ class Filing:
 
     def refer(self, branch: int, references: Mapping[int, Segment]) -> None:
         """Keep what a list says of these older segments, and the whole of its `older`."""
+        self._supersede({number: part.sha256 for number, part in references.items()})
         self._connection.executemany(
             "UPDATE segment SET reference = ? WHERE id = ?",
             ((releases.fragment(part), number) for number, part in references.items()),
         )
         older = ",".join(self.older(branch).values())
         self._connection.execute("UPDATE branch SET older = ? WHERE id = ?", (older, branch))
+
+    def _supersede(self, segments: Mapping[int, str]) -> None:
+        """Note the files of segments that are others from now on; "" stands for none."""
+        for number, sha256 in segments.items():
+            row = self._one(
+                "SELECT branch.package, branch.name, segment.reference"
+                " FROM segment JOIN branch ON branch.id = segment.branch WHERE segment.id = ?",
+                number,
+            )
+            before = json.loads(row[2])["sha256"] if row and row[2] else ""
+            if before not in {"", sha256}:
+                Superseded(self._connection).add(layout.hashed_release_list(row[0], row[1], before))
 
     def split(self, branch: int, segment: int) -> set[int]:
         """Keep a segment within bounds; returns the new segment, if one had to be made."""

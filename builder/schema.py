@@ -93,7 +93,17 @@ DROP INDEX release_segment;
 CREATE INDEX release_segment ON release (segment, order_key) WHERE NOT withdrawn;
 """
 
-MIGRATIONS = (_FIRST, _TRUST)
+_CACHES = """
+ALTER TABLE root ADD COLUMN longest_age REAL NOT NULL DEFAULT 0;  -- the greatest cache.longest_age of its rotation
+CREATE TABLE superseded (
+    path TEXT PRIMARY KEY,
+    since REAL,  -- when a timestamp was signed that does not lead to it, in seconds since 1970; NULL: is being signed
+    until REAL  -- when the last timestamp that led to it expires
+) WITHOUT ROWID;
+CREATE INDEX superseded_now ON superseded (path) WHERE since IS NULL;
+"""
+
+MIGRATIONS = (_FIRST, _TRUST, _CACHES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

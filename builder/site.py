@@ -61,9 +61,10 @@ class Publish:
 
 @dataclass(frozen=True)
 class Cache:
-    """How many seconds caches may keep the files that change."""
+    """How many seconds caches may keep the files that change, and keep them at most whatever they are told."""
 
     pointer_max_age: Annotated[int, values.whole(0, 86_400)] = 60
+    longest_age: Annotated[int, values.whole(0, 31 * 86_400)] = 3600
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,6 @@ class Site:
     trust: Trust = Trust()
     keys: Keys = Keys()
 
-    @property
-    def superseded_days(self) -> float:
-        """How many days a superseded file must stay: until no device and no cache has metadata that leads to it."""
-        return self.trust.timestamp_days + self.cache.pointer_max_age / 86_400
-
 
 def load(file: Path) -> Site:
     """Read the settings in `file`; an empty file is a site with all defaults.
@@ -160,6 +156,7 @@ def load(file: Path) -> Site:
     given = _read_table(Site, _parse(file), "", problems)
     site = _assemble(file, given)
     problems.extend(_nested(site.paths))
+    problems.extend(_impatient(site.cache))
     if problems:
         raise SiteError(file, problems)
     return site
@@ -212,6 +209,9 @@ def _assemble(file: Path, given: Mapping[str, Any]) -> Site:
     if secret := tables["keys"].passphrase_file:
         tables["keys"] = replace(tables["keys"], passphrase_file=file.parent / secret)
     site = Site(file, **{**given, **tables, "paths": _placed(file.parent, given.get("paths", {}))})
+    if "longest_age" not in given.get("cache", {}):
+        longest = max(site.cache.longest_age, site.cache.pointer_max_age)
+        site = replace(site, cache=replace(site.cache, longest_age=longest))
     listen = site.server.listen
     return site if site.url or not listen.port else replace(site, url=listen.url)
 
@@ -232,6 +232,15 @@ def _nested(paths: Paths) -> Iterator[str]:
     for one, other in itertools.permutations(places, 2):
         if places[other] in places[one].parents or (places[other] == places[one] and one < other):
             yield f"paths.{one}: must not be in paths.{other}, {places[other]}"
+
+
+def _impatient(cache: Cache) -> Iterator[str]:
+    """Find a longest age below the one that caches are told."""
+    if cache.longest_age < cache.pointer_max_age:
+        yield (
+            f"cache.longest_age: must be at least cache.pointer_max_age, {cache.pointer_max_age}, "
+            f"because caches may keep files for that long, not {cache.longest_age}"
+        )
 
 
 def _nearest(key: str) -> str:

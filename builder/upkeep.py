@@ -109,8 +109,16 @@ def recover(mirror: Path, publisher: Publisher, signing: Signing, files: Files, 
 
 
 def resign(publisher: Publisher, signing: Signing, *, everything: bool = False) -> int:
-    """Do what is due: publish a root that waited for caches, sign anew what expires; returns the files written."""
-    written = publisher.publish_pages(lambda: apply.advance(signing)).files
+    """Do what is due: publish a root that waited for caches, sign anew what expires; returns the files written.
+
+    Raises:
+        ClockError: the clock cannot be right, whether something is due or not.
+    """
+    written = 0
+    if signing.clock_is_right:
+        written += publisher.publish_pages(lambda: signing.renew(())).files
+    signing.check_clock()
+    written += publisher.publish_pages(lambda: apply.advance(signing)).files
     due = signing.everything if everything else lambda: expiry.renew_due(signing)
     return written + publisher.publish_pages(due).files
 

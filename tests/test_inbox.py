@@ -396,7 +396,8 @@ def opened(site: Site, calls: Calls | None = None) -> Inbox:
     paths = site.paths
     paths.rejected.mkdir(exist_ok=True)
     paths.claimed.mkdir(0o700, exist_ok=True)
-    return Inbox(paths.inbox, paths.claimed, paths.rejected, Files(calls), settle_seconds=0, clock=Clock())
+    clock = Clock(1_800_000_000.0)
+    return Inbox(paths.inbox, paths.claimed, paths.rejected, Files(calls), settle_seconds=0, clock=clock)
 
 
 @pytest.fixture

@@ -107,6 +107,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         group_bytes = "2 KiB"
         [cache]
         pointer_max_age = 0
+        longest_age = 2678400
         [server]
         listen = "[::1]:0"
         [receiver]
@@ -155,7 +156,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ),
         inbox=site.Inbox(events="poll", scan_seconds=3600, settle_seconds=0),
         publish=site.Publish(group=1, group_bytes=2048),
-        cache=site.Cache(pointer_max_age=0),
+        cache=site.Cache(pointer_max_age=0, longest_age=31 * 86_400),
         server=site.Server(listen=Address("::1", 0)),
         receiver=site.Receiver(
             listen=Address("10.0.0.1", 8081), min_bytes_per_second=0, silence_seconds=0.5, header_seconds=3600
@@ -247,6 +248,14 @@ def test_sizes_are_written_for_people(tmp_path: Path, written: str, size: int) -
     assert load(tmp_path, f"[limits]\npackage_bytes = {written}").limits.package_bytes == size
 
 
+@pytest.mark.parametrize(("pointer", "longest"), [(60, 3600), (7200, 7200)])
+def test_the_longest_age_is_never_below_the_usual_one(pointer: int, longest: int, tmp_path: Path) -> None:
+    """Where only `pointer_max_age` is given, the other follows it."""
+    found = load(tmp_path, f"[cache]\npointer_max_age = {pointer}\n")
+
+    assert found.cache.longest_age == longest
+
+
 @pytest.mark.parametrize(
     ("text", "nearest"),
     [
@@ -296,6 +305,11 @@ def test_an_unknown_key_is_named_with_the_nearest_known(tmp_path: Path, text: st
         ("[receiver]\nheader_seconds = nan", "receiver.header_seconds: must be a number of seconds"),
         ('[metrics]\nlisten = "9100"', "metrics.listen: must be an address and a port"),
         ("[cache]\npointer_max_age = -1", "cache.pointer_max_age: must be a whole number"),
+        ("[cache]\nlongest_age = 2678401", "cache.longest_age: must be a whole number"),
+        (
+            "[cache]\nlongest_age = 59",
+            "cache.longest_age: must be at least cache.pointer_max_age, 60, because caches may keep",
+        ),
         ('[paths]\nvar = ""', "paths.var: must be a path as text"),
         ('[paths]\nvar = "a\\u0000b"', "paths.var: must be a path as text"),
         ("[paths]\nvar = 1", "paths.var: must be a path as text"),

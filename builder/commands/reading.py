@@ -17,6 +17,7 @@ from mirror import content, content_schema, terminal
 from mirror.errors import OperatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
     from builder.catalogue import Row
@@ -65,11 +66,13 @@ def run_show(site: Site, package: str, version: str, branch: str) -> None:
 def run_check(site: Site, *, as_json: bool) -> None:
     """Read every byte of the mirror again, verify every signature, and tell how long each role holds.
 
-    Files that are missing, extra, changed, truncated or not signed by who should are named.
+    Files that are missing, extra, changed, truncated, not signed by who should, expired, or signed at a time that is
+    yet to come are named.
     """
     with _catalogue(site) as catalogue:
-        faults = list(check.check(site.paths.mirror, catalogue, console.progress))
-        roles = expiry.summary(access.signing(site, catalogue.connection, access.keyring(site), time.time))
+        signing = access.signing(site, catalogue.connection, access.keyring(site), time.time)
+        faults = [*check.check(site.paths.mirror, catalogue, console.progress), *check.times(signing)]
+        roles = expiry.summary(signing)
         count = catalogue.count()
     shared = list(sharing.problems(site.paths.inbox)) if site.paths.inbox.is_dir() else []
     if as_json:
@@ -81,13 +84,26 @@ def run_check(site: Site, *, as_json: bool) -> None:
         for fault in faults:
             terminal.echo(f"{fault.problem}\t{fault.path}")
         for each in roles:
-            if each.is_alarming:
-                terminal.echo(f"{'expired' if each.left <= 0 else 'expires soon'}\t{each}")
+            if each.is_alarming and each.left > 0:
+                terminal.echo(f"expires soon\t{each}")
+        for advice in _advice({fault.problem for fault in faults}):
+            terminal.echo(advice, err=True)
         first = min(roles, key=lambda each: each.expires, default=None)
         until = f"; {first.role} is the first to expire, {first.expires}" if first else ""
         terminal.echo(f"{count} releases checked, {len(faults)} faults{until}", err=True)
-    if faults or any(each.left <= 0 for each in roles):
+    if faults:
         sys.exit(1)
+
+
+def _advice(problems: Collection[str]) -> Iterator[str]:
+    if "expired" in problems:
+        yield "expired: devices refuse it; `otamirror resign` signs what is signed here, docs/keys.md says who the rest"
+    if "future" in problems:
+        yield (
+            "future: set this machine's clock if it is wrong. If it is right, the mirror was signed by one that was "
+            "ahead, and devices take nothing more: `otamirror resign --clock-is-right`, then for devices of an older "
+            "otadevice `otamirror keys rotate timestamp`"
+        )
 
 
 def _catalogue(site: Site) -> AbstractContextManager[Catalogue]:

@@ -19,7 +19,7 @@ from builder import site as sites
 from builder.commands import options
 from builder.signing import access, expiry, keys
 from builder.signing import ceremony as signing_ceremony
-from builder.signing.apply import SLACK_SECONDS
+from builder.signing.apply import wait
 from builder.signing.propose import Draft
 from mirror import terminal, trust
 from mirror.files import Files
@@ -56,6 +56,7 @@ class Ceremony:
         """Make a change, sign it with the keys that are here, and publish it or say what is missing."""
         with build.opened(site) as builder:
             builder.finish()
+            builder.signing.check_clock()  # what people sign has its expiry from it, too
             wanted = Draft(builder.signing)
             draft(wanted, builder)
             change = wanted.change(at_once=self.at_once)
@@ -145,9 +146,8 @@ def _publish(builder: Builder, change: Change) -> None:
         terminal.echo(f"done: {note}")
     newest = builder.signing.roles.newest_roots()[0]
     if newest.published is None:
-        wait = builder.signing.cache_seconds + SLACK_SECONDS
         terminal.echo(
-            f"root {newest.version} follows in {wait:.0f} seconds, when no cache has older metadata: "
+            f"root {newest.version} follows in {wait(newest):.0f} seconds, when no cache has older metadata: "
             "`otamirror up` publishes it, or run `otamirror resign` then"
         )
 

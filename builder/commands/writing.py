@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+_clock_is_right = click.option(
+    "--clock-is-right",
+    is_flag=True,
+    help="Sign once by this machine's clock, however far it is from the last signature: look at it first.",
+)
+
+
 @click.command("build")
 @click.option("--from-scratch", is_flag=True, help="First render the whole mirror again.")
 @options.as_json
@@ -77,8 +84,9 @@ def _print_pass(result: Pass) -> None:
 
 
 @click.command("recover")
+@_clock_is_right
 @options.pass_site
-def run_recover(site: Site) -> None:
+def run_recover(site: Site, *, clock_is_right: bool) -> None:
     """Rebuild a lost catalogue from the mirror's folder.
 
     A catalogue that cannot be read is kept beside, with `.damaged` at the end of its name.
@@ -86,7 +94,7 @@ def run_recover(site: Site) -> None:
     if recover.set_aside(site.paths.catalogue, Files()):
         terminal.echo(f"kept what could not be read as {site.paths.catalogue}.damaged", err=True)
     with build.opened(site, progress=console.progress) as builder:
-        count = builder.recover()
+        count = builder.recover(clock_is_right=clock_is_right)
         builder.render_all()
         builder.refresh_pages(everything=True)
     terminal.echo(f"{count} releases recovered")
@@ -97,7 +105,7 @@ def run_recover(site: Site) -> None:
     "--keep-days",
     default=30,
     show_default=True,
-    help="Keep what is superseded for so long, and in any case until no device can ask for it.",
+    help="Keep what is superseded for so long, and in any case until no timestamp that led to it holds.",
 )
 @options.pass_site
 def run_prune(site: Site, keep_days: int) -> None:
@@ -109,18 +117,20 @@ def run_prune(site: Site, keep_days: int) -> None:
 
 @click.command("resign")
 @click.option("--all", "everything", is_flag=True, help="Sign everything anew that is signed here, due or not.")
+@_clock_is_right
 @options.as_json
 @options.pass_site
-def run_resign(site: Site, *, everything: bool, as_json: bool) -> None:
+def run_resign(site: Site, *, everything: bool, clock_is_right: bool, as_json: bool) -> None:
     """Sign anew what expires, and go on with a change of keys; for cron, where `up` does not run.
 
-    Ends with 1 if a role has less than a third of its time left after that: those that only people can renew.
+    Ends with 1 if a role has less than a third of its time left after that: those that only people can renew. Ends
+    with 1 too if this machine's clock is before the last signature, or so far after it that nothing holds any more.
 
     \b
     Example: otamirror resign
     """
     with build.opened(site) as builder:
-        written = builder.resign(everything=everything)
+        written = builder.resign(everything=everything, clock_is_right=clock_is_right)
         due = expiry.alarms(builder.signing)
     if as_json:
         console.as_json({"written": written, "due": [each.fields() for each in due]})

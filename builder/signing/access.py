@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def signing(site: Site, connection: sqlite3.Connection, ring: Keyring, clock: Callable[[], float]) -> Signing:
     """Return what signs for a site, by what its catalogue says."""
-    return Signing(Roles(connection), ring, site.trust, site.cache.pointer_max_age, clock)
+    return Signing(Roles(connection), ring, site.trust, site.cache.longest_age, clock)
 
 
 def keyring(site: Site) -> Keyring:

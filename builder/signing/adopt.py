@@ -31,7 +31,8 @@ def is_ahead(mirror: Path, signing: Signing) -> bool:
         return True
     timestamp, roots = signing.roles.get(trust.TIMESTAMP), signing.roles.newest_roots()
     trusted = [Metadata[Root].from_bytes(root.data).signed for root in roots]
-    return _timestamp_version(mirror, trusted) > (timestamp.version if timestamp else 0)
+    found = _timestamp(mirror, trusted)
+    return found is not None and found.version > (timestamp.version if timestamp else 0)
 
 
 def adopt(mirror: Path, signing: Signing) -> None:
@@ -57,7 +58,9 @@ def adopt(mirror: Path, signing: Signing) -> None:
         if role not in {trust.ROOT, trust.TARGETS, *claimed}:
             data = unclaimed.raw if role == trust.UNCLAIMED else None
             signing.roles.set(role, version, past, data, active=role in active)
-    signing.roles.set(trust.TIMESTAMP, _timestamp_version(mirror, [root]) or 1, past, None)
+    last = _timestamp(mirror, [root]) or _kept_timestamp(signing)
+    # its x-issued and its expiry still count: the clock that signs next is judged by them
+    signing.roles.set(trust.TIMESTAMP, last.version if last else 1, past, last.raw if last else None)
 
 
 def lists(mirror: Path, signing: Signing) -> dict[str, str]:
@@ -152,11 +155,25 @@ def _counters(mirror: Path, highest: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _timestamp_version(mirror: Path, roots: Sequence[Root]) -> int:
-    """Return the version of the mirror's timestamp; 0 if there is none that one of the roots vouches for."""
+class _Timestamp(NamedTuple):
+    """A timestamp with its version."""
+
+    version: int
+    raw: bytes
+
+
+def _timestamp(mirror: Path, roots: Sequence[Root]) -> _Timestamp | None:
+    """Return the mirror's timestamp; None if there is none that one of the roots vouches for."""
     with contextlib.suppress(FileNotFoundError, RepositoryError):
-        found: Metadata[Any] = Metadata.from_bytes((mirror / layout.TIMESTAMP).read_bytes())
+        raw = (mirror / layout.TIMESTAMP).read_bytes()
+        found: Metadata[Any] = Metadata.from_bytes(raw)
         for root in roots:
             if root.get_verification_result(trust.TIMESTAMP, found.signed_bytes, found.signatures):
-                return int(found.signed.version)
-    return 0
+                return _Timestamp(int(found.signed.version), raw)
+    return None
+
+
+def _kept_timestamp(signing: Signing) -> _Timestamp | None:
+    """Return the timestamp that the catalogue has."""
+    known = signing.roles.get(trust.TIMESTAMP)
+    return _Timestamp(known.version, known.data) if known and known.data else None

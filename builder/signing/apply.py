@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from builder.signing.change import Change
+    from builder.signing.roles import Root as Kept
     from builder.signing.sign import Signing
 
 logger = logging.getLogger(__name__)
@@ -51,15 +52,16 @@ def apply(change: Change, signing: Signing) -> Pages:
 
 def advance(signing: Signing) -> Pages | None:
     """Publish a root that has waited long enough, or end the signatures for the one before; None if it is not time."""
+    signing.roles.root_waits_for(signing.cache_seconds)
     newest = signing.roles.newest_roots()[0]
     now = signing.clock()
     if newest.published is None:
-        if newest.bridged is None or now < newest.bridged + _wait(signing):
+        if newest.bridged is None or now < newest.bridged + wait(newest):
             return None
         signing.roles.root_is_published(newest.version, now)
         logger.info("published root %d", newest.version)
         return signing.renew((), Pages.of([Page(layout.metadata(trust.ROOT, newest.version), newest.data)]))
-    if newest.settled or now < newest.published + _wait(signing):
+    if newest.settled or now < newest.published + wait(newest):
         return None
     signing.roles.root_is_settled(newest.version)
     logger.info("nothing is signed for root %d any more", newest.version - 1)
@@ -146,14 +148,17 @@ def _take_root(root: Metadata[Root], signing: Signing, *, at_once: bool) -> list
     """Keep a new root; returns its page if devices may have it at once."""
     data, version, now = root.to_bytes(), root.signed.version, signing.clock()
     signing.roles.add_root(version, data, now, now if at_once else None)
+    signing.roles.root_waits_for(signing.cache_seconds)
     if at_once:
         return [Page(layout.metadata(trust.ROOT, version), data)]
-    logger.info("root %d is published in %d seconds, when no cache has older metadata", version, _wait(signing))
+    seconds = wait(signing.roles.newest_roots()[0])
+    logger.info("root %d is published in %d seconds, when no cache has older metadata", version, seconds)
     return []
 
 
-def _wait(signing: Signing) -> float:
-    return signing.cache_seconds + SLACK_SECONDS
+def wait(root: Kept) -> float:
+    """Return for how many seconds each step of a root's rotation waits for caches."""
+    return root.longest_age + SLACK_SECONDS
 
 
 def _is_bridged(root: Root, signing: Signing) -> bool:

@@ -50,7 +50,7 @@ def _online(mirror: Path, roles: Roles) -> Iterator[tuple[str, str]]:
     bins = Metadata[Targets].from_bytes(unclaimed.data).signed
     for name, role in _active(roles).items():
         if name in {trust.TIMESTAMP, trust.SNAPSHOT}:
-            yield from _one(mirror, role, root, _meta(role, roles))
+            yield from _one(mirror, role, root, _meta(role, roles) | _times(role, roles))
         elif name not in {trust.TARGETS, trust.UNCLAIMED} and not trust.claimed_package(name):
             yield from _one(mirror, role, bins, _targets(name, roles))
 
@@ -80,6 +80,14 @@ def _meta(role: Role, roles: Roles) -> dict[str, Any]:
         snapshot = roles.get(trust.SNAPSHOT)
         versions = {trust.SNAPSHOT: snapshot.version if snapshot else 0}
     return {"meta": {f"{name}.json": {"version": version} for name, version in versions.items()}}
+
+
+def _times(role: Role, roles: Roles) -> dict[str, Any]:
+    """Return what the timestamp says that was signed last of when it was; devices keep that."""
+    last = roles.get(role.name) if role.name == trust.TIMESTAMP else None
+    return (
+        {key: last.signed[key] for key in ("expires", trust.ISSUED) if key in last.signed} if last and last.data else {}
+    )
 
 
 def _targets(name: str, roles: Roles) -> dict[str, Any]:

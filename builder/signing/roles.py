@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from builder.superseded import Superseded
 from mirror import layout, trust
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Root:
         bridged: since when what is published verifies under it, in seconds since 1970; None before.
         published: since when devices can have it; None before.
         settled: nothing is signed for the root before it any more.
+        longest_age: for how many seconds a cache may keep something, at most, while it replaces the one before.
     """
 
     version: int
@@ -54,6 +56,7 @@ class Root:
     bridged: float | None
     published: float | None
     settled: bool
+    longest_age: float
 
     @property
     def signed(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class Roles:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.superseded = Superseded(connection)
 
     def get(self, name: str) -> Role | None:
         """Return a role; None if it never was."""
@@ -103,14 +107,20 @@ class Roles:
             expires,
             data,
         )
-        return int(row[0])
+        version = int(row[0])
+        if version > 1 and name != trust.TIMESTAMP:
+            self.superseded.add(layout.metadata(name, version - 1))
+        return version
 
     def set(self, name: str, version: int, expires: str, data: bytes | None, *, active: bool = True) -> None:
         """Keep a role that others signed, or what a mirror has of one; its version never falls."""
+        before = self.get(name)
+        if before and before.version < version and name != trust.TIMESTAMP:
+            self.superseded.add(layout.metadata(name, before.version))
         self._connection.execute(
-            "INSERT INTO role VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
-            " version = max(version, excluded.version), expires = excluded.expires, data = excluded.data,"
-            " active = excluded.active",
+            "INSERT INTO role (name, version, expires, data, active) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET version = max(version, excluded.version), expires = excluded.expires,"
+            " data = excluded.data, active = excluded.active",
             (name, version, expires, data, active),
         )
 
@@ -129,14 +139,14 @@ class Roles:
     def roots(self) -> list[Root]:
         """Return every root, the newest first."""
         rows = self._connection.execute(
-            "SELECT version, data, bridged, published, settled FROM root ORDER BY version DESC"
+            "SELECT version, data, bridged, published, settled, longest_age FROM root ORDER BY version DESC"
         )
         return [_root(row) for row in rows]
 
     def newest_roots(self) -> list[Root]:
         """Return the roots that signatures may have to please: at most the newest three, the newest first."""
         rows = self._connection.execute(
-            "SELECT version, data, bridged, published, settled FROM root ORDER BY version DESC LIMIT 3"
+            "SELECT version, data, bridged, published, settled, longest_age FROM root ORDER BY version DESC LIMIT 3"
         )
         return [_root(row) for row in rows]
 
@@ -145,6 +155,12 @@ class Roles:
         self._connection.execute(
             "INSERT OR IGNORE INTO root (version, data, bridged, published) VALUES (?, ?, ?, ?)",
             (version, data, bridged, published),
+        )
+
+    def root_waits_for(self, longest_age: float) -> None:
+        """Remember for how many seconds caches may keep things while a root replaces another; the greatest counts."""
+        self._connection.execute(
+            "UPDATE root SET longest_age = max(longest_age, ?1) WHERE NOT settled AND longest_age < ?1", (longest_age,)
         )
 
     def root_is_published(self, version: int, since: float) -> None:
@@ -166,6 +182,9 @@ class Roles:
 
     def set_list(self, package: str, branch: str, role: str, sha256: str, size: int) -> None:
         """Say whose target the list of a branch is, and which bytes it has."""
+        before = self.list_of(package, branch)
+        if before and before[1].sha256 != sha256:
+            self.superseded.add(layout.hashed_release_list(package, branch, before[1].sha256))
         self._connection.execute(
             "UPDATE branch SET role = ?, list_sha256 = ?, list_size = ? WHERE package = ? AND name = ?",
             (role, sha256, size, package, branch),
@@ -204,5 +223,5 @@ def _role(row: Any) -> Role:
 
 
 def _root(row: Any) -> Root:
-    version, data, bridged, published, settled = row
-    return Root(version, data, bridged, published, bool(settled))
+    version, data, bridged, published, settled, longest_age = row
+    return Root(version, data, bridged, published, bool(settled), longest_age)

@@ -6,7 +6,6 @@ claimed package's role comes signed by its publisher. Versions are reserved in t
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from securesystemslib.signer import Key
 
 from builder.errors import KeysError
 from builder.pages import Page, Pages
+from builder.signing import clock as clocks
 from builder.signing import documents
 from mirror import layout, trust
 from mirror.canonical import digest
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from builder.signing.roles import Role, Roles, Root
     from builder.site import Trust
 
-logger = logging.getLogger(__name__)
-
-_TOLERANCE = timedelta(minutes=10)
-
 
 class Signing:
-    """Signs for one site; every method belongs into a transaction on its catalogue."""
+    """Signs for one site; every method belongs into a transaction on its catalogue.
+
+    Attributes:
+        cache_seconds: for how long any cache may keep what it has.
+        clock_is_right: whether a person vouches for the clock, until a timestamp was signed by it.
+    """
 
     def __init__(
         self, roles: Roles, keyring: Keyring, settings: Trust, cache_seconds: float, clock: Callable[[], float]
@@ -44,12 +45,14 @@ class Signing:
         self.settings = settings
         self.cache_seconds = cache_seconds
         self.clock = clock
+        self.clock_is_right = False
 
     def sign(self, pages: Pages) -> Pages:
         """Return pages with what vouches for the release lists among them.
 
         Raises:
             KeysError: a key is missing.
+            ClockError: the clock cannot be right.
         """
         return self.renew(self.file(pages.pointers), pages)
 
@@ -186,26 +189,31 @@ class Signing:
         signed = documents.snapshot(version, expires, versions)
         return _page(trust.SNAPSHOT, version, documents.seal(signed, self._bridging(trust.SNAPSHOT)))
 
+    def check_clock(self) -> datetime:
+        """Return when a timestamp that is signed now was issued.
+
+        Raises:
+            ClockError: the clock cannot be right.
+        """
+        return clocks.time_to_issue(self.now(), None if self.clock_is_right else self.last_issue())
+
+    def last_issue(self) -> clocks.Issue | None:
+        """Return the times of the last timestamp; None if there was none."""
+        last = self.roles.get(trust.TIMESTAMP)
+        return clocks.issue(last.signed) if last and last.data else None
+
     def _timestamp(self) -> Page:
-        self._check_clock()
+        issued, last = self.check_clock(), self.last_issue()
+        self.roles.superseded.date(self.clock(), last.expires.timestamp() if last else 0.0)
+        self.roles.root_waits_for(self.cache_seconds)
         expires = self.expires(self.settings.timestamp_days)
         version = self.roles.reserve(trust.TIMESTAMP, expires)
         snapshot = self._known(trust.SNAPSHOT).version
-        signed = documents.timestamp(version, expires, snapshot, trust.time(self.now()), self.settings.poll_seconds)
+        signed = documents.timestamp(version, expires, snapshot, trust.time(issued), self.settings.poll_seconds)
         data = documents.seal(signed, self._bridging(trust.TIMESTAMP))
         self.roles.keep(trust.TIMESTAMP, data)
+        self.clock_is_right = False
         return Page(layout.TIMESTAMP, data)
-
-    def _check_clock(self) -> None:
-        """Warn if this machine's clock is behind what was signed before: devices never go back in time."""
-        before = self.roles.get(trust.TIMESTAMP)
-        issued = before.signed.get(trust.ISSUED) if before and before.data else None
-        if issued and trust.moment(issued) > self.now() + _TOLERANCE:
-            logger.warning(
-                "the clock is behind %s, when the last timestamp was signed; if it was ahead then, devices take "
-                "nothing more until the timestamp's key is replaced: `otamirror keys rotate timestamp`",
-                issued,
-            )
 
     def _bridging(self, role: str) -> list[Signer]:
         """Return the signers of a role for every root under which it may be read."""

@@ -132,6 +132,37 @@ def test_a_large_package_takes_little_memory(tmp_path: Path, size: int) -> None:
     assert grown <= 64 * MIB
 
 
+@pytest.mark.parametrize("days", [-30, 30])
+def test_uploads_are_put_off_while_the_clock_cannot_be_right(days: int, tmp_path: Path) -> None:
+    """The answer is 503 with the reason, nothing is kept, and the same upload is taken once somebody vouched for it."""
+    site = sites.make(tmp_path / "site", signed=False)
+    with build.opened(site, clock=lambda: time.time() + days * 86_400) as builder:
+        builder.finish()
+    with rigs.receiving(site) as rig:
+        before = rig.mirror()
+        answer = rig.put(request(good()))
+
+        assert (answer.status, answer.error) == (503, "clock")
+        assert "this machine's clock says" in str(answer.json["detail"])
+        assert (rig.mirror(), rig.spooled()) == (before, [])
+        with build.opened(site) as builder:
+            builder.resign(clock_is_right=True)
+        assert rig.put(request(good())).status == 200
+
+
+def test_uploads_are_put_off_while_a_key_is_away(rig: Rig) -> None:
+    """The answer is 503 and says nothing of the machine's files; the log does."""
+    key = rig.site.paths.keys / "timestamp.pem"
+    key.rename(key.with_suffix(".away"))
+
+    answer = rig.put(request(good()))
+
+    assert (answer.status, answer.error) == (503, "keys")
+    assert "paths.keys" not in str(answer.json["detail"])
+    key.with_suffix(".away").rename(key)
+    rig.publish()
+
+
 def test_figures_and_health_have_an_address_of_their_own(tmp_path: Path) -> None:
     """Prometheus reads how uploads ended and how they shared publishes, a probe whether all is well."""
     port = free_port()

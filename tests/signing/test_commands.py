@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from builder.site import Site
 
 # no cache keeps anything, so that a new root follows when `resign` runs; the slack is what is left to wait
-TOML = "[cache]\npointer_max_age = 0\n"
+TOML = "[cache]\npointer_max_age = 0\nlongest_age = 0\n"
 
 
 @pytest.fixture

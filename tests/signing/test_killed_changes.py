@@ -82,9 +82,9 @@ def rebinning(ground: Ground, calls: Calls | None) -> None:
 
 def resigning(ground: Ground, calls: Calls | None) -> None:
     """Sign everything anew."""
-    ground.clock.now += 60 * 86_400
+    ground.clock.now += 10 * 86_400
     with ground.opened(calls) as builder:
-        builder.resign()
+        builder.resign(everything=True)
 
 
 def unclaimed_keys(ground: Ground, calls: Calls | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,10 @@ from builder.errors import KeysError
 from builder.signing import ceremony, establish, keys
 from builder.signing import change as changes
 from builder.signing.apply import SLACK_SECONDS
+from builder.site import Cache
 from mirror import layout, trust
 from mirror.files import Files
-from tests.signing.ground import AGE, Ground, claim, renew, rotate, unclaim
+from tests.signing.ground import AGE, DAY, Ground, claim, renew, rotate, unclaim
 from tests.support import clients
 
 if TYPE_CHECKING:
@@ -139,6 +141,22 @@ def test_a_stolen_targets_key_is_worth_nothing_after_its_rotation(ground: Ground
         clients.verify(ground.mirror, ground.folder / "victim", root, at=ground.clock(), cached=cached)
 
 
+def test_a_rotation_waits_for_the_greatest_age_since_it_began(ground: Ground) -> None:
+    """Settings that are changed on the way shorten no wait: a cache may have kept things by those of before."""
+    ground.change(rotate(trust.TIMESTAMP))
+    ground.site = dataclasses.replace(ground.site, cache=Cache(longest_age=10 * AGE))
+    ground.pass_time(AGE + SLACK_SECONDS)
+    assert ground.versions()[trust.ROOT] == 1
+    ground.site = dataclasses.replace(ground.site, cache=Cache(longest_age=AGE))
+
+    seen = []
+    for _ in range(20):
+        ground.pass_time(AGE + SLACK_SECONDS)
+        seen.append((ground.versions()[trust.ROOT], len(_signers(ground, trust.TIMESTAMP))))
+
+    assert seen == [(1, 2)] * 7 + [(2, 2)] * 9 + [(2, 1)] * 4
+
+
 def test_one_change_at_a_time(ground: Ground) -> None:
     """While a root waits for caches there is no second one, and the message says until when."""
     ground.change(rotate(trust.SNAPSHOT))
@@ -156,7 +174,7 @@ def test_any_root_leads_to_the_newest(ground: Ground) -> None:
     for role in (trust.ROOT, trust.TIMESTAMP, trust.TARGETS):
         ground.change(rotate(role))
         ground.settle()
-    ground.clock.now += 400 * 86_400
+    ground.come_back(400 * DAY)
     for role in (trust.ROOT, trust.TARGETS):
         ground.change(renew(role))
     with ground.opened() as builder:
