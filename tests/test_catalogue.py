@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.sites import Package
 
 TIME = "2026-11-23T07:00:00Z"
-TABLES = {"ota", "package", "branch", "segment", "release", "outbox", "publish", "root", "role"}
+TABLES = {"ota", "package", "branch", "segment", "release", "outbox", "publish", "root", "role", "superseded"}
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from builder import build
 from builder.lock import Lock
 from builder.uploads import metrics
 from builder.uploads.metrics import Metrics

@@ -13,7 +13,7 @@ from builder.errors import KeysError
 from builder.signing import ceremony, establish, keys
 from builder.signing import change as changes
 from builder.signing.apply import SLACK_SECONDS
-from builder.site import Cache
+from builder.site import Cache as Ages
 from mirror import layout, trust
 from mirror.files import Files
 from tests.signing.ground import AGE, DAY, Ground, claim, renew, rotate, unclaim
@@ -144,10 +144,10 @@ def test_a_stolen_targets_key_is_worth_nothing_after_its_rotation(ground: Ground
 def test_a_rotation_waits_for_the_greatest_age_since_it_began(ground: Ground) -> None:
     """Settings that are changed on the way shorten no wait: a cache may have kept things by those of before."""
     ground.change(rotate(trust.TIMESTAMP))
-    ground.site = dataclasses.replace(ground.site, cache=Cache(longest_age=10 * AGE))
+    ground.site = dataclasses.replace(ground.site, cache=Ages(longest_age=10 * AGE))
     ground.pass_time(AGE + SLACK_SECONDS)
     assert ground.versions()[trust.ROOT] == 1
-    ground.site = dataclasses.replace(ground.site, cache=Cache(longest_age=AGE))
+    ground.site = dataclasses.replace(ground.site, cache=Ages(longest_age=AGE))
 
     seen = []
     for _ in range(20):
