@@ -139,7 +139,7 @@ class Builder:
 
     def recover(self, *, clock_is_right: bool = False) -> int:
         """Fill an empty catalogue from the mirror's folder; returns the number of releases."""
-        with Lock(self.site.paths.spool).held(), self._vouching(clock_is_right):
+        with Lock(self.site.paths.spool).held(), self.signing.vouched(clock_is_right):
             mirror = self.site.paths.mirror
             return upkeep.recover(mirror, self._publisher, self.signing, self._files, self._progress)
 
@@ -149,7 +149,7 @@ class Builder:
         Where a person says that the clock is right, one signature is made by it whatever was signed before.
         What should have been signed anew by now, and was not, is told once a day.
         """
-        with self._vouching(clock_is_right), self._writing():
+        with self.signing.vouched(clock_is_right), self._writing():
             written = upkeep.resign(self._publisher, self.signing, everything=everything)
         if self._clock() >= self._next_alarm and (late := expiry.alarms(self.signing)):
             self._next_alarm = self._clock() + _DAY
@@ -180,14 +180,6 @@ class Builder:
         with Lock(self.site.paths.spool).held():
             self._begin()
             yield
-
-    @contextlib.contextmanager
-    def _vouching(self, clock_is_right: bool) -> Iterator[None]:  # noqa: FBT001 - passed on
-        self.signing.clock_is_right = clock_is_right
-        try:
-            yield
-        finally:
-            self.signing.clock_is_right = False
 
     def _begin(self, *, repair: bool = False) -> int:
         """Finish what was committed before; refuse to go on from nothing when the mirror holds releases."""

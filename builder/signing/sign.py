@@ -6,6 +6,7 @@ claimed package's role comes signed by its publisher. Versions are reserved in t
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -188,6 +189,15 @@ class Signing:
         version = self.roles.reserve(trust.SNAPSHOT, expires)
         signed = documents.snapshot(version, expires, versions)
         return _page(trust.SNAPSHOT, version, documents.seal(signed, self._bridging(trust.SNAPSHOT)))
+
+    @contextlib.contextmanager
+    def vouched(self, is_right: bool) -> Iterator[None]:  # noqa: FBT001 - it is the whole of what is said
+        """Have a person's word for the clock count for one timestamp at most."""
+        self.clock_is_right = is_right
+        try:
+            yield
+        finally:
+            self.clock_is_right = False
 
     def check_clock(self) -> datetime:
         """Return when a timestamp that is signed now was issued.
