@@ -76,12 +76,13 @@ class Server:
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where uploads come in, and how slow their clients may be."""
+    """Where uploads come in, and how slow and how many clients may be, those of the web server too."""
 
     listen: Annotated[values.Address, values.address] = values.LOOPBACK
     min_bytes_per_second: Annotated[int, values.whole(0, values.GIB)] = 1024
     silence_seconds: Annotated[float, values.seconds(0.1, 3600)] = 30.0
     header_seconds: Annotated[float, values.seconds(0.1, 3600)] = 10.0
+    connections: Annotated[int, values.whole(1, 100_000)] = 400
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _serve(site: Site, bell: Bell, stack: contextlib.ExitStack) -> Site:
         stack.enter_context(receive.listening(site, receiver))
     else:
         receive.share(site, receiver, application)
-    server = stack.enter_context(serve.running(application, *listen, header_seconds=site.receiver.header_seconds))
+    server = stack.enter_context(serve.running(application, *listen, patience=receive.patience(site.receiver)))
     stack.callback(receiver.stop, receive.GRACE)
     listen = listen._replace(port=server.port)
     site = dataclasses.replace(site, url=site.url or listen.url)

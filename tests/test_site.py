@@ -115,6 +115,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         min_bytes_per_second = 0
         silence_seconds = 0.5
         header_seconds = 3600
+        connections = 7
         [metrics]
         listen = "127.0.0.1:9100"
         [limits]
@@ -159,7 +160,11 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         cache=site.Cache(pointer_max_age=0, longest_age=31 * 86_400),
         server=site.Server(listen=Address("::1", 0)),
         receiver=site.Receiver(
-            listen=Address("10.0.0.1", 8081), min_bytes_per_second=0, silence_seconds=0.5, header_seconds=3600
+            listen=Address("10.0.0.1", 8081),
+            min_bytes_per_second=0,
+            silence_seconds=0.5,
+            header_seconds=3600,
+            connections=7,
         ),
         metrics=site.Metrics(listen=Address("127.0.0.1", 9100)),
         limits=site.Limits(package_bytes=0),

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from builder.uploads.refusals import GoneError, SlowError
+from builder.web.allowance import Allowance
 
 if TYPE_CHECKING:
     from starlette.types import Receive
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 class Body:
     """The bytes of one request's body.
-
-    A client has an allowance of time, `silence_seconds` at most. Waiting for it uses the allowance up, what it sends
-    fills it again: so it may fall silent for that long, and may not stay below `min_bytes_per_second` for long.
 
     Attributes:
         ended: whether all of it came.
@@ -30,7 +28,7 @@ class Body:
         self._receive = receive
         self._rate = limits.min_bytes_per_second
         self._most = limits.silence_seconds
-        self._allowance = self._most
+        self._allowance = Allowance(limits.silence_seconds, limits.min_bytes_per_second)
 
     async def read(self) -> bytes:
         """Return what comes next; nothing at the end.
@@ -45,12 +43,12 @@ class Body:
             begun = clock()
             chunk = await self._next()
             # only the time in here counts: a slow disk is not the client's fault
-            self._allowance = self._refilled(self._allowance - (clock() - begun), len(chunk))
+            self._allowance.use(clock() - begun, len(chunk))
         return chunk
 
     async def _next(self) -> bytes:
         try:
-            async with asyncio.timeout(self._allowance):
+            async with asyncio.timeout(self._allowance.seconds):
                 message = await self._receive()
         except TimeoutError:
             raise SlowError(
@@ -63,6 +61,3 @@ class Body:
         chunk: bytes = message.get("body", b"")
         self.size += len(chunk)
         return chunk
-
-    def _refilled(self, left: float, received: int) -> float:
-        return min(self._most, left + received / self._rate) if self._rate else self._most

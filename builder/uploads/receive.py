@@ -21,6 +21,7 @@ from builder.uploads.tokens import Tokens
 from builder.uploads.worker import Worker
 from builder.values import is_loopback
 from builder.web import serve
+from builder.web.connection import Patience
 from mirror import terminal
 from mirror.errors import OperatorError
 from mirror.files import Files
@@ -28,6 +29,7 @@ from mirror.files import Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from builder.site import Receiver as Limits
     from builder.site import Site
     from builder.uploads.commit import Committer
     from builder.values import Address
@@ -93,7 +95,7 @@ def listening(site: Site, receiver: Receiver) -> Iterator[serve.Server]:
         raise OpenDoorError(f"the receiver does not listen on {listen}: {_ADVICE}")
     application = Starlette()
     receiver.add_to(application)
-    with serve.running(application, *listen, header_seconds=site.receiver.header_seconds) as server:
+    with serve.running(application, *listen, patience=patience(site.receiver)) as server:
         yield server
 
 
@@ -102,6 +104,13 @@ def share(site: Site, receiver: Receiver, application: Starlette) -> None:
     if _is_open_door(site, site.server.listen):
         logger.warning("uploads are taken from this machine only: %s", _ADVICE)
     receiver.add_to(application)
+
+
+def patience(limits: Limits) -> Patience:
+    """Return what clients of the web server and the receiver may hold of them."""
+    return Patience(
+        limits.header_seconds, limits.silence_seconds, limits.min_bytes_per_second, connections=limits.connections
+    )
 
 
 def _is_open_door(site: Site, listen: Address) -> bool:

@@ -1,6 +1,7 @@
 """One HTTP connection of our servers: uvicorn's own, with an end to what slow and refused clients can hold.
 
-A request's headers have a time limit. Where an answer comes before the request has ended, the connection goes on
+A request's headers have a time limit, and so has a client that does not read its answer; above a number of connections
+each further one is refused. Where an answer comes before the request has ended, the connection goes on
 reading for a moment, so that the client finds the answer and not a reset; nothing that is read then counts.
 """
 
@@ -9,39 +10,71 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import socket
+import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from builder.web.allowance import Allowance
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
 _LINGER_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+_RESET = struct.pack("ii", 1, 0)  # struct linger: on, for no time
+_RETRY_SECONDS = 10
 _UNREAD = frozenset({h11.SEND_BODY, h11.ERROR})
 _UNANSWERED = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 
 
-def limited(header_seconds: float) -> type[asyncio.Protocol]:
-    """Make the connections of a server on which a request's headers may take `header_seconds`."""
-    made = functools.partial(Connection, header_seconds=header_seconds)
+@dataclass(frozen=True)
+class Patience:
+    """What clients may hold of a server.
+
+    Attributes:
+        header_seconds: within which the headers of a request have to come.
+        silence_seconds: for which a client may read nothing of its answer.
+        min_bytes_per_second: which it has to read on average.
+        connections: how many there may be at a time.
+    """
+
+    header_seconds: float = 10.0
+    silence_seconds: float = 30.0
+    min_bytes_per_second: int = 1024
+    connections: int = 400
+
+
+def limited(patience: Patience) -> type[asyncio.Protocol]:
+    """Make the connections of a server that has so much patience with its clients."""
+    made = functools.partial(Connection, patience=patience)
     return cast("type[asyncio.Protocol]", made)  # all that uvicorn does with it is to call it
 
 
 class Connection(H11Protocol):
     """A connection whose clients cannot take for ever."""
 
-    def __init__(self, *arguments: Any, header_seconds: float, **named: Any) -> None:
+    def __init__(self, *arguments: Any, patience: Patience, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._header_seconds = header_seconds
+        self._patience = patience
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own does
-        """Wait for the first request."""
-        lingering = _Lingering(transport, self.loop, lambda: self.conn.their_state in _UNREAD)
-        super().connection_made(cast("asyncio.Transport", lingering))
-        self._expect_headers()
+        """Wait for the first request, unless there are too many to wait for already."""
+        is_full = len(self.connections) >= self._patience.connections
+        allowance = Allowance(self._patience.silence_seconds, self._patience.min_bytes_per_second)
+        watched = _Watched(transport, self.loop, allowance, lambda: self.conn.their_state in _UNREAD)
+        super().connection_made(cast("asyncio.Transport", watched))
+        if is_full:
+            text = f"the server has {self._patience.connections} connections, the most at a time; try again later"
+            self._answer(503, {"error": "busy", "detail": text})
+            transport.close()  # at once: to read on would be what there is no room for
+        else:
+            self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
         """Take in what came, unless the connection is only kept open to be read empty."""
@@ -63,7 +96,7 @@ class Connection(H11Protocol):
         self._refuse(400, "not-http", f"{msg} Send one well-formed HTTP/1.1 request after the other.")
 
     def _expect_headers(self) -> None:
-        self._deadline = self.loop.call_later(self._header_seconds, self._headers_are_late)
+        self._deadline = self.loop.call_later(self._patience.header_seconds, self._headers_are_late)
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
@@ -72,7 +105,8 @@ class Connection(H11Protocol):
 
     def _headers_are_late(self) -> None:
         if self.conn.trailing_data[0]:
-            text = f"the headers did not come within {self._header_seconds:g} seconds; try again on a better line"
+            seconds = f"{self._patience.header_seconds:g}"
+            text = f"the headers did not come within {seconds} seconds; try again on a better line"
             self._refuse(408, "too-slow", text)
         else:  # nobody asked anything, so there is nothing to answer
             self.transport.abort()
@@ -83,28 +117,66 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in _UNANSWERED:
             self._answer(status, {"error": error, "detail": detail})
-        cast("_Lingering", self.transport).linger()
+        cast("_Watched", self.transport).linger()
 
     def _answer(self, status: int, refusal: dict[str, str]) -> None:
         body = json.dumps(refusal).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+        headers += [("Retry-After", str(_RETRY_SECONDS))] if status == 503 else []
         for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
 
 
-class _Lingering:
-    """A transport that can be read empty before it is closed; everything else is as the transport does it."""
+class _Watched:
+    """A transport that is cut off where its client does not read, and can be read empty before it is closed.
+
+    Everything else is as the transport does it.
+    """
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, has_unread: Callable[[], bool]
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        allowance: Allowance,
+        has_unread: Callable[[], bool],
     ) -> None:
         self._transport = transport
         self._loop = loop
+        self._allowance = allowance
         self._has_unread = has_unread
         self._is_lingering = False
+        self._is_watched = False
+        self._unread = 0  # bytes that waited when that was last looked at, with those written since
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send data; from now on the client has to read it."""
+        self._transport.write(data)
+        self._unread += len(data)
+        if not self._is_watched:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._unread = self._transport.get_write_buffer_size()
+        self._is_watched = self._unread > 0
+        if self._is_watched:
+            self._loop.call_later(min(_LOOK_SECONDS, self._allowance.seconds), self._look, self._loop.time())
+
+    def _look(self, since: float) -> None:
+        waits = self._transport.get_write_buffer_size()
+        if waits:
+            self._allowance.use(self._loop.time() - since, self._unread - waits)
+        else:
+            self._allowance.refill()
+        if self._allowance.seconds > 0:
+            self._watch()
+            return
+        # reset: else the kernel would keep what it has for a client that never reads, and for itself
+        with contextlib.suppress(OSError):
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
 
     def is_closing(self) -> bool:
         """Tell whether nothing is to be done with it any more."""

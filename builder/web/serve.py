@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from builder.web import addresses, conditions
-from builder.web.connection import limited
+from builder.web.connection import Patience, limited
 from mirror import layout
 from mirror.errors import OperatorError
 
@@ -39,7 +39,8 @@ _BYTES = "application/octet-stream"
 _TYPES = {".json": "application/json", ".html": "text/html"}
 _PIECE = 256 * 1024
 _GRACE = 5.0  # seconds that answers under way have when the server stops
-_HEADER_SECONDS = 10.0
+_ACCEPTED_AT_ONCE = 128
+_PATIENCE = Patience()
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 
@@ -60,7 +61,7 @@ def app(root: Path, pointer_max_age: int) -> Starlette:
 class Server:
     """An application on an address of its own; connections queue from the moment that it is made.
 
-    The headers of a request may take `header_seconds`.
+    What clients may hold of it is in `patience`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Server:
         port: int = 0,
         *,
         grace: float = _GRACE,
-        header_seconds: float = _HEADER_SECONDS,
+        patience: Patience = _PATIENCE,
     ) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -78,11 +79,12 @@ class Server:
         config = uvicorn.Config(
             application,
             loop="asyncio",
-            http=limited(header_seconds),
+            http=limited(patience),
             ws="none",
             log_config=None,
             log_level="error",  # what clients get wrong is not for the operator to read
             access_log=False,
+            backlog=_ACCEPTED_AT_ONCE,  # so many may be open before the first of them is refused
             server_header=False,
             proxy_headers=False,  # who the client is must not be the client's choice
         )
@@ -104,10 +106,10 @@ def running(
     port: int = 0,
     *,
     grace: float = _GRACE,
-    header_seconds: float = _HEADER_SECONDS,
+    patience: Patience = _PATIENCE,
 ) -> Iterator[Server]:
     """Serve from another thread for as long as the context lasts."""
-    server = Server(application, host, port, grace=grace, header_seconds=header_seconds)
+    server = Server(application, host, port, grace=grace, patience=patience)
     thread = threading.Thread(target=server.run, name="serve")
     thread.start()
     try:

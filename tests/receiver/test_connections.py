@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builder.web import serve
+from builder.web.connection import Patience
 from tests.receiver import forms, raw
 from tests.receiver import rig as rigs
 from tests.receiver.forms import good, request
@@ -141,10 +142,26 @@ def test_headers_that_drip_are_not_waited_for(impatient: Rig) -> None:
 
 def test_the_mirror_has_the_same_patience(tmp_path: Path) -> None:
     """The embedded web server does not wait for headers either."""
-    with serve.running(serve.app(tmp_path, 60), header_seconds=0.3) as server, raw.connected(server.port) as client:
+    with serve.running(serve.app(tmp_path, 60), patience=Patience(0.3)) as server, raw.connected(server.port) as client:
         client.send(b"GET / HTTP/1.1\r\n")
 
         assert client.answer().status == 408
+
+
+def test_the_receiver_has_a_most_of_connections(tmp_path: Path) -> None:
+    """Who comes above them is told to come again; those that are there are not concerned."""
+    with contextlib.ExitStack() as stack:
+        rig = stack.enter_context(rigs.running(tmp_path / "site", "[receiver]\nconnections = 3\n"))
+        clients = [stack.enter_context(raw.connected(rig.port)) for _ in range(3)]
+        for client in clients:
+            client.send(request(good())[:-5])
+        rig.wait_for_spooled(0)
+
+        refused = stack.enter_context(raw.connected(rig.port)).answer()
+        clients[0].send(request(good())[-5:])
+
+        assert (refused.status, refused.error) == (503, "busy")
+        assert clients[0].answer().status == 200
 
 
 @pytest.mark.parametrize("whole", [request(good()), forms.chunked(good(), 100)], ids=["length", "chunked"])
