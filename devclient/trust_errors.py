@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from devclient.errors import MirrorRefusesError
-from mirror.errors import DeviceError
+from devclient.errors import BrokenPromiseError, MirrorRefusesError, NetworkError, WebPageError
+from mirror.errors import DeviceError, OTAError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 
@@ -59,6 +60,22 @@ class SignatureError(TrustError):
     advice = "run `otamirror check`, see who can write to the mirror, and replace keys that may be stolen"
 
 
+class WrongRootError(SignatureError):
+    """It begins with other keys than this device is pinned to."""
+
+    def __init__(self, url: str, problem: str, pinned: Iterable[str], served: Iterable[str]) -> None:
+        """Tell the ids of the keys of both roots."""
+        DeviceError.__init__(
+            self,
+            f"{url}: this device is pinned to {_listed(pinned)}, the mirror starts from {_listed(served)}. Most likely "
+            "the root of this device is that of another mirror, or the mirror was set up anew: get its root from its "
+            "operator, who prints it with `otamirror keys export-root`, and replace the file that the settings name. "
+            f"If the root is right, {problem}, and it looks like {self.looks_like}; nothing of it was used",
+        )
+        self.url = url
+        self.problem = problem
+
+
 class RollbackError(TrustError):
     """It is older than what this device has seen, or than what is signed."""
 
@@ -80,6 +97,23 @@ class ExpiredError(TrustError):
     def __init__(self, url: str, problem: str, since: str = "") -> None:
         """Say when it expired, if that is known."""
         super().__init__(url, f"{problem}, since {since}" if since else problem)
+        self.since = since
+
+
+class ExpiredByFloorError(ExpiredError):
+    """It has expired by what a timestamp once said of the time, and this device's clock shows an earlier one."""
+
+    def __init__(self, error: ExpiredError, floor: str, clock: str) -> None:
+        """Tell both times, as UTC text."""
+        super().__init__(error.url, error.problem)
+        self.since = error.since
+        hint = (
+            f"But this device judges by {floor}, when the newest timestamp that it knows was issued, and not by its "
+            f"own clock, which shows {clock}. If that clock is wrong, set it. If it is right, the mirror was signed by "
+            "a clock that was ahead: its operator should set that clock and run `otamirror resign --clock-is-right`, "
+            "which puts this device right at its next poll"
+        )
+        self.args = (f"{self}. {hint}",)
 
 
 class MixAndMatchError(TrustError):
@@ -114,6 +148,28 @@ class UndelegatedError(TrustError):
     code = "undelegated"
     looks_like = "a role that was made up, or taken out of the metadata that vouches for it"
     advice = "run `otamirror check`"
+
+
+class BehindError(DeviceError):
+    """What came is older than what this device knows, and all right otherwise, as from a cache that keeps it too long.
+
+    Attributes:
+        url: where it came from.
+        version: of the older timestamp; None if the keys of today do not vouch for it.
+        alarm: what it is if that lasts.
+    """
+
+    code = "behind"
+    exit_code = 75
+
+    def __init__(self, url: str, problem: str, version: int | None, alarm: TrustError) -> None:
+        super().__init__(
+            f"{url}: {problem}, as where a cache on the way hands out what it should not keep any more; nothing of it "
+            "was used. Try again later. If that lasts, see what answers at this address"
+        )
+        self.url = url
+        self.version = version
+        self.alarm = alarm
 
 
 class UnsignedMirrorError(MirrorRefusesError):
@@ -160,6 +216,31 @@ class ClockSuspectError(DeviceError):
         self.date = date
 
 
+_GRAVITY: tuple[tuple[type[OTAError], ...], ...] = (
+    (NetworkError,),
+    (MirrorRefusesError, BehindError),
+    (WebPageError, TrustError, BrokenPromiseError),
+    (ExpiredError, ClockSuspectError),
+    (RollbackError,),
+    (SignatureError,),
+)
+"""What can be wrong with a URL of a mirror, the worst last."""
+
+
+def worst(errors: Iterable[OTAError]) -> OTAError:
+    """Return the gravest of some errors, the first of those that are equally so."""
+    return max(
+        errors,
+        key=lambda error: max(
+            (at for at, kinds in enumerate(_GRAVITY) if isinstance(error, kinds)), default=len(_GRAVITY)
+        ),
+    )
+
+
+def _listed(keyids: Iterable[str]) -> str:
+    return " and ".join(sorted(keyids)) or "no key"
+
+
 CODES = frozenset(
     kind.code
     for kind in (
@@ -170,6 +251,7 @@ CODES = frozenset(
         EndlessDataError,
         DamagedMetadataError,
         UndelegatedError,
+        BehindError,
         UnsignedMirrorError,
         IncompleteMirrorError,
         ClockSuspectError,

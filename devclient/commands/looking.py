@@ -12,7 +12,7 @@ from devclient.records import results
 from devclient.settings import config
 from devclient.telling import explain as explaining
 from devclient.telling import facts, report
-from devclient.trust import signed
+from devclient.trust import remote_status
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,7 +47,7 @@ def explain(file: Path, package: str, *, as_json: bool) -> None:
     settings = config.load(file)
     with assembly.device(settings, lasting=False) as (device, mirrors):
         found, pending = explaining.explain(package, device, _held(settings, device.now())), facts.pending(device)
-    trust = facts.trust(settings, mirrors.standings(), facts.obstacles([found.prospect]))
+    trust = facts.trust(settings, mirrors.statuses(), facts.obstacles([found.prospect]))
     options.show(settings, trust, [facts.of_explanation(found)], report.explanations, as_json=as_json, pending=pending)
     options.end({options.exit_code(found.error)} if found.error else set())
 
@@ -64,7 +64,7 @@ def status(file: Path, *, as_json: bool) -> None:
     last, undone = results.load(settings.work), results.rolled_back(settings.work)
     current = state.load(settings.state)
     packages, unneeded = current.packages, current.unneeded()
-    trust = facts.trust(settings, signed.standings(settings), facts.failures(packages, last))
+    trust = facts.trust(settings, remote_status.statuses(settings), facts.failures(packages, last))
     with assembly.device(settings, lasting=False) as (device, _):
         bad, pending, undo = device.marks.listed(), facts.pending(device), facts.undoing(device)
     rows = [facts.of_package(each, last.get(each.name), undone.get(each.name), bad, unneeded) for each in packages]
@@ -85,7 +85,7 @@ def show_offers(
     # who only looks holds no lock, so keeps nothing either
     with assembly.device(settings, lasting=False, copy=copy) as (device, mirrors):
         prospects, pending = poll.look(device, package, wish, among=among), facts.pending(device)
-    trust = facts.trust(settings, mirrors.standings(), facts.obstacles(prospects))
+    trust = facts.trust(settings, mirrors.statuses(), facts.obstacles(prospects))
     rows = [facts.of_prospect(each) for each in prospects]
     options.show(settings, trust, rows, report.offers, as_json=as_json, pending=pending)
     # a release that cannot be installed is an answer, no answer is a failure

@@ -129,6 +129,7 @@ class Settings:
         remotes: the first one serves packages that name none.
         timeouts: seconds that the hooks of a package may take, by its name.
         itself: the package that otadevice itself is, "" for none.
+        root_interval: seconds after which every URL of a mirror is asked for a newer root, 0 for at each poll.
     """
 
     file: Path
@@ -142,6 +143,7 @@ class Settings:
     timeouts: Mapping[str, float] = field(default_factory=dict)
     daemon: Daemon = Daemon()
     itself: str = ""
+    root_interval: float = 86_400
 
     def remote(self, url: str) -> Remote | None:
         """Return the remote at `url`, the first one for ""; None if no remote is there."""
@@ -189,6 +191,7 @@ def load(file: Path) -> Settings:
         {name: table["hook_timeout"] for name, table in given.get("packages", {}).items() if table},
         Daemon(**_from(base, given.get("daemon", {}))),
         given.get("self", ""),
+        given.get("root_interval", Settings.root_interval),
     )
 
 
@@ -260,4 +263,5 @@ _READERS: dict[str, values.Reader] = {
     "network": lambda where, value: values.table(where, value, _NETWORK),
     "daemon": lambda where, value: values.table(where, value, _DAEMON),
     "self": values.name,
+    "root_interval": values.interval,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from devclient.settings.config import ROOT, STATE, WORK, Daemon, Folders, Hooks, Network
+from devclient.settings.config import ROOT, STATE, WORK, Daemon, Folders, Hooks, Network, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ def write(urls: tuple[str, ...], allow: tuple[Path, ...]) -> str:
     shown = {"urls": list(urls), "allow": [str(folder) for folder in allow]}
     text = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in shown.items()}
     tables = {"network": Network(), "hooks": Hooks(), "folders": Folders(), "daemon": Daemon()}
-    return _SAMPLE.format(**text, **tables, state=STATE, work=WORK, root=ROOT)
+    return _SAMPLE.format(**text, **tables, state=STATE, work=WORK, root=ROOT, root_interval=Settings.root_interval)
 
 
 _SAMPLE = """\
@@ -31,6 +31,9 @@ work = "{work}"
 allow = {allow}
 # the package that otadevice itself is, if it comes from the mirror, too
 # self = "otadevice"
+# seconds after which every URL of a mirror is asked for a newer root, though nothing else is new: a day at most, 0 for
+# at every poll
+root_interval = {root_interval}
 
 # The mirrors. Several URLs of one mirror are tried in their order.
 [remotes.main]

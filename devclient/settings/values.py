@@ -19,6 +19,7 @@ from mirror import rules
 Reader = Callable[[str, Any], Any]
 
 _LONGEST_GRACE = 120
+_DAY = 86_400
 _PROXY = re.compile(r"(?:https?|socks[45][ah]?)://[!-~]+", re.IGNORECASE)
 
 
@@ -53,6 +54,13 @@ def seconds(where: str, value: Any) -> float:
     # True is an int to Python, but not to the person who wrote it
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
         raise ValueError(f"{where}: must be a number above 0, not {value!r}")
+    return value
+
+
+def interval(where: str, value: Any) -> float:
+    """Read a span of time, a day at most; 0 for none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _DAY:
+        raise ValueError(f"{where}: must be a number of seconds from 0 to {_DAY}, not {value!r}")
     return value
 
 

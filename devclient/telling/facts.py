@@ -43,7 +43,6 @@ from devclient import draft, poll, trust_errors, update
 from devclient.errors import JournalError, UndoError
 from devclient.states import State
 from mirror.errors import OTAError
-from mirror.trust import time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
     from devclient.settings.config import Settings
     from devclient.state import Package
     from devclient.telling.explain import Explanation
-    from devclient.trust.standing import Standing
+    from devclient.trust.remote_status import RemoteStatus
 
 Failure = tuple[str, str, str]
 """What went wrong with a package: its remote as the state file has it, the code of the error, and its message."""
@@ -168,10 +167,10 @@ def failures(packages: Iterable[Package], last: Mapping[str, Result]) -> list[Fa
 
 
 def trust(
-    settings: Settings, standings: Mapping[str, Standing | None], failures: Iterable[Failure]
+    settings: Settings, statuses: Mapping[str, RemoteStatus], failures: Iterable[Failure]
 ) -> dict[str, dict[str, Any]]:
-    """Tell of each remote where its metadata stands, and why it was not believed, if it was not."""
-    told = {name: _of_standing(standing) for name, standing in standings.items()}
+    """Tell of each remote where its metadata stands, what its URLs did, and why it was not believed, if it was not."""
+    told = {name: status.fields() for name, status in statuses.items()}
     for url, code, message in failures:
         remote = settings.remote(url)
         if remote and code in trust_errors.CODES:
@@ -190,13 +189,3 @@ def _why_not(last: Plan | None, device: Device) -> str:
     except (OTAError, OSError) as error:
         return str(error)
     return ""
-
-
-def _of_standing(standing: Standing | None) -> dict[str, Any]:
-    return {
-        "root": standing.root if standing else None,
-        "timestamp": standing.timestamp if standing else None,
-        "issued": time(standing.issued) if standing and standing.issued else "",
-        "expires": time(standing.expires) if standing else "",
-        "error": None,
-    }

@@ -26,8 +26,8 @@ _SHOWN = 20
 
 
 def mirrors(trust: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Show where the mirrors stand, a line for each."""
-    return [f"mirror {name}: {'; '.join(_of_mirror(told))}" for name, told in trust.items()]
+    """Show where the mirrors stand, a line for each, and below it what is held against its URLs."""
+    return [line for name, told in trust.items() for line in _mirror(name, told)]
 
 
 def remarks(further: Mapping[str, Any]) -> list[str]:
@@ -96,6 +96,18 @@ def _change(version: str, to: str) -> str:
     if version == to:
         return f"installed {to} again"
     return f"updated {version} to {to}" if sort_key(version) < sort_key(to) else f"went back from {version} to {to}"
+
+
+def _mirror(name: str, told: Mapping[str, Any]) -> Iterator[str]:
+    yield f"mirror {name}: {'; '.join(_of_mirror(told))}"
+    if told["clock"]:
+        floor, system = told["clock"]["floor"], told["clock"]["system"]
+        yield f"  expiries are judged by {floor}, as the mirror has signed, and not by the clock, which shows {system}"
+    if behind := told["behind"]:
+        yield f"  behind since {behind['since']}, at {behind['polls']} polls: {behind['message']}"
+    for each in told["urls"]:
+        if each["held"]:
+            yield f"  asked after the others since {each['held']['at']}: {each['held']['message']}"
 
 
 def _of_mirror(told: Mapping[str, Any]) -> Iterator[str]:

@@ -1,48 +1,60 @@
-"""What time it is, for a device whose clock may stand at 1970.
+"""What time it is, for a device whose clock may stand at 1970 (contract, section 4).
 
 Metadata expires, so a clock that is behind makes old metadata look fresh. The time that counts is the latest of three:
-the system's clock, the time at which this program was built, and a floor, which only a verified timestamp raises.
-What a server says is never among them.
+the system's clock, the time at which this program was built, and a floor, which is when the newest verified timestamp
+was issued. A later one that says an earlier time puts right what a signer with a wrong clock has said; whether that is
+taken is judged elsewhere. What a server says is never among the three.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 BUILT = datetime(2026, 11, 23, tzinfo=UTC)
 """No device that runs this program lives before this time; each release raises it."""
 
 _DISAGREE = timedelta(days=1)
+_USUAL_ERROR = timedelta(minutes=10)  # as much as signers forgive themselves
 _USUAL, _LONGEST = timedelta(days=14), timedelta(days=365)  # lifetimes of timestamps
 
 
 @dataclass(frozen=True)
 class Floor:
-    """A time that has been reached, as a timestamp said.
+    """A time that has been reached, as the newest timestamp said.
 
     Attributes:
         keys: ids of the keys that speak for timestamps by the root under which it was said.
+        version: of that timestamp; None if it was not noted, as releases before did not.
     """
 
     reached: datetime
     keys: frozenset[str]
+    version: int | None = None
 
 
 def latest(system: datetime, floor: Floor | None) -> datetime:
-    """Tell the time, as far as a device can know."""
+    """Return the time, as far as a device can know."""
     return max(system, BUILT, floor.reached if floor else BUILT)
 
 
-def raised(floor: Floor | None, issued: datetime | None, keys: frozenset[str]) -> Floor | None:
-    """Raise the floor to when a timestamp was issued; other keys start it anew, whatever it was.
+def follow(floor: Floor | None, issued: datetime | None, version: int, keys: frozenset[str]) -> Floor | None:
+    """Return the floor once a timestamp is known and all that it leads to was believed."""
+    if issued and (floor is None or issued >= floor.reached or puts_right(floor, issued, version)):
+        return Floor(issued, keys, version)
+    return replace(floor, keys=keys) if floor else None
 
-    Whoever steals a timestamp's key can put the floor into the future. A root with other keys takes that back.
-    """
-    kept = floor if floor and floor.keys == keys else None
-    if issued is None or (kept and kept.reached >= issued):
-        return kept
-    return Floor(issued, keys)
+
+def puts_right(floor: Floor | None, issued: datetime | None, version: int) -> bool:
+    """Return whether a timestamp takes back the time that one before has said: the signer's clock was ahead."""
+    if floor is None or floor.version is None or issued is None:
+        return False
+    return version > floor.version and issued < floor.reached
+
+
+def is_ahead(floor: Floor | None, system: datetime) -> bool:
+    """Return whether a device judges by the floor and not by its clock, by more than clocks differ anyway."""
+    return floor is not None and floor.reached > max(system, BUILT) and floor.reached - system > _USUAL_ERROR
 
 
 def disagree(system: datetime, other: datetime) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from devclient.copy_errors import NotACopyError
 from devclient.errors import SettingsError
 from devclient.settings import values
-from devclient.trust.origin import Origin
+from devclient.trust.mirror_urls import MirrorUrls
 from devclient.trust_errors import is_copy
 from devclient.web.folder import Folder
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from devclient.settings.config import Settings
     from devclient.state import Package
-    from devclient.trust.origin import Source
+    from devclient.trust.elapsed import Instant
+    from devclient.trust.mirror_urls import Source
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Copy:
     place: str
     remote: str
 
-    def origin(self, web: Source) -> Origin:
-        """Return the way to it, by `web` if it is not in a folder."""
-        return Origin([self.place], Folder(Path(self.place)) if is_copy(self.place) else web)
+    def urls(self, web: Source, now: Callable[[], Instant]) -> MirrorUrls:
+        """Return the way to it, by `web` if it is not in a folder; nothing is kept of it."""
+        return MirrorUrls([self.place], Folder(Path(self.place)) if is_copy(self.place) else web, now)
 
     def serves(self, settings: Settings) -> Callable[[Package], bool]:
         """Make the test whether a package comes from the remote for which it stands in."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tuf.ngclient import Updater, UpdaterConfig
 
 from devclient.trust import verdict
-from devclient.trust_errors import DamagedMetadataError, ExpiredError
+from devclient.trust_errors import DamagedMetadataError, ExpiredError, TrustError
 from mirror import layout, names, trust
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from devclient.trust.courier import Courier, Delivery
-    from devclient.trust.origin import Origin
+    from devclient.trust.tuf_fetcher import Delivery, TufFetcher
+    from mirror.errors import OTAError
 
 _LIMITS = UpdaterConfig(
     root_max_length=trust.MAX_BYTES[trust.ROOT],
@@ -38,27 +38,42 @@ class Target(NamedTuple):
 
 
 class Judge:
-    """One Updater, in a folder where it may write what it likes."""
+    """One Updater, in a folder where it may write what it likes.
 
-    def __init__(self, root: bytes, folder: Path, courier: Courier, origin: Origin, now: datetime) -> None:
-        """Trust `root`, and judge what `courier` brings by the time `now`.
+    Attributes:
+        folder: that folder.
+        fetcher: brings what is not there.
+    """
+
+    def __init__(self, root: bytes, folder: Path, fetcher: TufFetcher, now: datetime) -> None:
+        """Trust `root`, and judge what `fetcher` brings by the time `now`.
 
         Raises:
             TrustError: the root is none.
         """
-        self._folder = folder
-        self._courier = courier
-        self._origin = origin
+        self.folder, self.fetcher = folder, fetcher
         with self._translated():
-            # the URL is the path on the mirror: which URL that is below is the origin's matter
-            self._updater = Updater(str(folder), layout.METADATA, fetcher=courier, config=_LIMITS, bootstrap=root)
+            # the URL is the path on the mirror: which URL that is below is the fetcher's matter
+            self._updater = Updater(str(folder), layout.METADATA, fetcher=fetcher, config=_LIMITS, bootstrap=root)
         set_time(self._updater, now)
 
+    @property
+    def refused(self) -> Delivery | None:
+        """Return the file that came last if tuf has not accepted it: it writes what it accepts."""
+        last = self.fetcher.last
+        if last is None:
+            return None
+        name = f"root_history/{last.version}.root.json" if last.role == trust.ROOT else f"{last.role}.json"
+        with contextlib.suppress(OSError):
+            if (self.folder / name).read_bytes() == last.data:
+                return None
+        return last
+
     def refresh(self) -> None:
-        """Bring the roles at the top up to date.
+        """Bring the roles at the top up to date; once.
 
         Raises:
-            TrustError: what came is not to be believed; what came before it was kept.
+            TrustError: what came is not to be believed.
             DeviceError: it did not come.
         """
         with self._translated():
@@ -71,13 +86,29 @@ class Judge:
             TrustError: as `refresh`.
             DeviceError: as `refresh`.
         """
+        while True:
+            try:
+                return self._target(path)
+            except TrustError as error:
+                if not self.has_elsewhere(error):
+                    raise
+
+    def has_elsewhere(self, error: OTAError) -> bool:
+        """Return whether the file that an error is about may be had from another URL, which is asked next time.
+
+        What has expired is the right file, and the same everywhere.
+        """
+        refused = None if isinstance(error, ExpiredError) else self.refused
+        return refused is not None and refused.is_named and self.fetcher.reject(refused, error)
+
+    def _target(self, path: str) -> Target | None:
         with self._translated():
             found = self._updater.get_targetinfo(path)
         if found is None:
             return None
         sha256 = str(found.hashes.get("sha256"))
         if not names.is_sha256(sha256):
-            raise DamagedMetadataError(self._origin.address(path), f"it is signed for with {sha256!r}, not a SHA-256")
+            raise DamagedMetadataError(self.fetcher.address(path), f"it is signed for with {sha256!r}, not a SHA-256")
         return Target(sha256, found.length)
 
     @contextlib.contextmanager
@@ -85,22 +116,11 @@ class Judge:
         try:
             yield
         except (*verdict.ERRORS, *verdict.TRIPPED) as error:
-            refused = self._refused()
-            found = verdict.of(error, self._origin.address(layout.TIMESTAMP), refused)
+            refused = self.refused
+            found = verdict.of(error, self.fetcher.address(layout.TIMESTAMP), refused)
             if isinstance(found, ExpiredError):
-                found = ExpiredError(found.url, found.problem, verdict.expiry(error, refused, self._folder))
+                found = ExpiredError(found.url, found.problem, verdict.expiry(error, refused, self.folder))
             raise found from None
-
-    def _refused(self) -> Delivery | None:
-        """Return the file that came last if tuf has not accepted it: it writes what it accepts."""
-        last = self._courier.last
-        if last is None:
-            return None
-        name = f"root_history/{last.version}.root.json" if last.role == trust.ROOT else f"{last.role}.json"
-        with contextlib.suppress(OSError):
-            if (self._folder / name).read_bytes() == last.data:
-                return None
-        return last
 
 
 def set_time(updater: Updater, now: datetime) -> None:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from devclient.trust import notes
-from devclient.trust.notes import Notes
+from devclient.trust import notes, url_records
 from mirror import canonical, trust
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+    from devclient.trust.notes import Notes
+    from devclient.trust.url_records import UrlRecord
     from mirror.files import Files
 
 _HISTORY = "root_history"
 _SNAPSHOT, _TIMESTAMP = f"{trust.SNAPSHOT}.json", f"{trust.TIMESTAMP}.json"
-_NOTES = "notes.json"
+_NOTES, _URLS = "notes.json", "urls.json"
 
 
 class Memory:
@@ -44,21 +45,43 @@ class Memory:
                     (scratch / file.relative_to(self._folder)).write_bytes(file.read_bytes())
 
     def keep(self, scratch: Path, noted: Notes) -> None:
-        """Make durable what tuf has accepted in `scratch`, and what is noted of it."""
+        """Make durable what tuf has accepted in `scratch`, which is complete, and what is noted of it."""
         timestamp = scratch / _TIMESTAMP
         for file in sorted({*_metadata(scratch)} - {timestamp}, key=_rank):
             self._replace(self._folder / file.relative_to(scratch), file.read_bytes())
-        self._replace(self._ours / _NOTES, noted.encode())
+        self.note(noted)
         # last: it is the floor below which nothing older is taken, and until now that was the one before
         if timestamp.exists():
             self._replace(self._folder / _TIMESTAMP, timestamp.read_bytes())
 
+    def keep_roots(self, scratch: Path) -> None:
+        """Make durable the roots that tuf has accepted in `scratch`, whatever became of the rest."""
+        for file in sorted(_roots(scratch), key=_rank):
+            self._replace(self._folder / file.relative_to(scratch), file.read_bytes())
+
+    def note(self, noted: Notes) -> None:
+        """Make durable what is noted."""
+        self._replace(self._ours / _NOTES, noted.encode())
+
+    def forget_timestamp(self, noted: Notes) -> None:
+        """Forget the timestamp that is here, and make durable what is noted without it."""
+        # first: wherever this is cut, the timestamp is found to be void again
+        self.note(noted)
+        timestamp = self._folder / _TIMESTAMP
+        if self._lasting and timestamp.exists():
+            self._remove(timestamp)
+
     def notes(self) -> Notes:
         """Read what is noted."""
-        try:
-            return notes.parse((self._ours / _NOTES).read_bytes())
-        except OSError:
-            return Notes()
+        return notes.parse(self._read(_NOTES))
+
+    def keep_urls(self, records: Mapping[str, UrlRecord]) -> None:
+        """Make durable what is kept of the URLs."""
+        self._replace(self._ours / _URLS, url_records.encode(records))
+
+    def urls(self) -> Mapping[str, UrlRecord]:
+        """Read what is kept of the URLs."""
+        return url_records.parse(self._read(_URLS))
 
     def file(self, sha256: str) -> bytes | None:
         """Return a file that was kept under its hash; None if it is not there, or damaged."""
@@ -75,8 +98,14 @@ class Memory:
     def forget_files(self, wanted: Collection[str]) -> None:
         """Remove the files that are not among the hashes `wanted`."""
         for file in sorted(self._ours.glob("*")) if self._lasting else ():
-            if file.name not in {*wanted, _NOTES}:
+            if file.name not in {*wanted, _NOTES, _URLS}:
                 self._remove(file)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._ours / name).read_bytes()
+        except OSError:
+            return b""
 
     def _replace(self, file: Path, data: bytes) -> None:
         """Write a file, unless it is there with these bytes."""
@@ -110,8 +139,12 @@ def _holds(file: Path, data: bytes) -> bool:
 
 def _metadata(folder: Path) -> Iterator[Path]:
     """Yield the files of metadata in a folder; not `root.json`, which is tuf's name for the newest root."""
-    yield from folder.glob(f"{_HISTORY}/[0-9]*.root.json")
+    yield from _roots(folder)
     yield from (file for file in folder.glob("[!.]*.json") if file.name != "root.json")
+
+
+def _roots(folder: Path) -> Iterator[Path]:
+    return folder.glob(f"{_HISTORY}/[0-9]*.root.json")
 
 
 def _rank(file: Path) -> tuple[bool, bool, int, str]:

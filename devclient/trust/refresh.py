@@ -1,62 +1,92 @@
 """What may be believed of one remote: its signed metadata, refreshed once, at its first use (contract, section 4).
 
-A refresh that finds nothing new is one conditional request. What it accepts is kept even if something after it is
-refused. Which time counts is `clock`'s matter, what errors mean that of `verdict`.
+Each URL that has its turn is an attempt, from what is known. One that is complete is kept, durably; of any other one
+only its roots are. A refresh that finds nothing new is one conditional request; once a day every URL is asked for
+timestamp and newer root. Which time counts is the matter of `judgement`, what errors mean that of `attempt`.
 """
 
 from __future__ import annotations
 
 import logging
-import tempfile
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from devclient.trust import clock, standing
-from devclient.trust.courier import Courier, ask_timestamp
-from devclient.trust.judge import Judge
-from devclient.trust.notes import Notes
-from devclient.trust_errors import ClockSuspectError, ExpiredError, TrustError
+from devclient.errors import NetworkError
+from devclient.trust import clock, elapsed, judgement
+from devclient.trust.attempt import Attempt
+from devclient.trust.elapsed import DAY
+from devclient.trust.known_state import KnownState
+from devclient.trust.tuf_fetcher import NOTHING, Known, TufFetcher
+from devclient.trust_errors import BehindError, ExpiredError, TrustError, worst
+from devclient.web.answers import Answer
 from devclient.web.headers import UNKNOWN
 from mirror import canonical
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from pathlib import Path
 
-    from devclient.trust.clock import Floor
-    from devclient.trust.judge import Target
+    from devclient.trust.elapsed import Instant
+    from devclient.trust.judge import Judge, Target
     from devclient.trust.memory import Memory
-    from devclient.trust.origin import Origin
-    from devclient.trust.standing import Standing
+    from devclient.trust.mirror_urls import MirrorUrls
+    from devclient.trust.notes import Notes
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Round:
+    """The attempts of one refresh.
+
+    Attributes:
+        anew: whether nothing is asked with a condition, because silence is no longer taken for "nothing new".
+        due: the URLs that are asked for timestamp and newer root, whatever others say.
+        judge: what a complete attempt led to.
+        behind: where something older was shown.
+        errors: what was wrong elsewhere.
+    """
+
+    anew: bool
+    due: frozenset[str]
+    judge: Judge | None = None
+    behind: list[BehindError] = field(default_factory=list)
+    errors: list[OTAError] = field(default_factory=list)
 
 
 class Trust:
     """The metadata of one remote."""
 
-    def __init__(self, root: bytes, origin: Origin, memory: Memory, now: Callable[[], datetime], scratch: Path) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        urls: MirrorUrls,
+        memory: Memory,
+        now: Callable[[], Instant],
+        scratch: Path,
+        root_interval: float = DAY,
+    ) -> None:
         """Begin to trust.
 
         Args:
             root: the one that the device was given.
-            origin: where the remote is.
+            urls: where the remote is.
             memory: what the device keeps of it.
-            now: tells what the system's clock says.
+            now: tells the time.
             scratch: an empty folder to work in.
+            root_interval: the seconds after which every URL is asked for timestamp and newer root.
         """
-        self._root, self._origin, self._memory, self._now, self._scratch = root, origin, memory, now, scratch
-        self._notes: Notes = memory.notes()
-        self._courier = Courier(origin)
+        self._root, self._urls, self._memory, self._now, self._scratch = root, urls, memory, now, scratch
+        self._root_interval = root_interval
+        self._known: KnownState | None = None
         self._judge: Judge | None = None
         self._failure: OTAError | None = None
 
     @property
-    def standing(self) -> Standing | None:
-        """Where the metadata stands; None if none was ever verified."""
-        return self._notes.standing
+    def notes(self) -> Notes:
+        """What is noted of the remote."""
+        return self._known.notes if self._known else self._memory.notes()
 
     def refresh(self) -> Judge:
         """Bring the metadata up to date; a second time has no effect but the same error.
@@ -82,89 +112,116 @@ class Trust:
         Raises:
             DeviceError: as `refresh`.
         """
-        judge, before = self.refresh(), self._courier.last
+        judge, known = self.refresh(), self._state
+        before = judge.fetcher.brought
         try:
             return judge.target(path)
         except ExpiredError as error:
-            self._suspect_the_clock(error, path)
-            raise
+            attempt = Attempt(self._root, self._urls, judge.fetcher, self._scratch)
+            raise judgement.explained(error, attempt, known, self._now().clock, path) from error
         finally:
-            if self._courier.last is not before:
-                self._memory.keep(self._scratch, self._notes)
+            if judge.fetcher.brought != before:
+                known.keep(judge)
+
+    @property
+    def _state(self) -> KnownState:
+        if self._known is None:
+            folder = self._scratch / "known"
+            folder.mkdir()
+            self._known = KnownState(self._memory, folder)
+        return self._known
 
     def _refresh(self) -> Judge:
-        self._memory.lay_out(self._scratch)
-        floor = self._notes.floor
+        made = self._round()
+        for url in self._urls.order():
+            if made.judge is None or url in made.due:
+                self._take_turn(url, made)
+        if made.judge is None:
+            made.judge = self._without_any(made)
+        self._urls.follow(made.judge.fetcher.url)
+        return made.judge
+
+    def _round(self) -> _Round:
+        state, now = self._state, self._now()
+        anew = state.standing is None or clock.latest(now.clock, state.floor) >= state.standing.worries_from
+        due = {
+            url
+            for url in self._urls.order()
+            if anew or elapsed.over(self._urls.record(url).looked, now, self._root_interval)
+        }
+        return _Round(anew, frozenset(due))
+
+    def _take_turn(self, url: str, made: _Round) -> None:
         try:
-            return self._refresh_above(floor)
-        except ExpiredError as error:
-            if floor and self._notes.floor is None:
-                # the root has other keys for timestamps now: what the old ones said of the time is void
-                return self._refresh_above(None)
-            self._suspect_the_clock(error)
+            judge = self._attempt(url, look=url in made.due, anew=made.anew)
+        except OTAError as error:
+            self._urls.blame(url, error)
+            if isinstance(error, BehindError):
+                made.behind.append(error)
+            else:
+                made.errors.append(error)
+            if not self._urls.is_one:
+                _log.warning("%s; the mirror may be had elsewhere", error)
+        else:
+            is_new = self._state.accept(judge)
+            self._note(judge.fetcher)
+            made.judge = judge if is_new or made.judge is None else made.judge
+
+    def _attempt(self, url: str, *, look: bool, anew: bool) -> Judge:
+        state = self._state
+        fetcher = TufFetcher(self._urls, url, NOTHING if anew else self._condition(url))
+        is_quiet = bool(not look and state.standing and fetcher.ask_timestamp() == state.timestamp)
+        if state.standing and is_quiet:
+            fetcher.stay_at(state.standing.root)
+        try:
+            return self._judged(fetcher)
+        except TrustError as error:
+            if not is_quiet and not fetcher.unchanged:
+                raise
+            _log.info("%s; asking for everything again", error)
+            return self._judged(TufFetcher(self._urls, url))
+
+    def _condition(self, url: str) -> Known:
+        data, record = self._state.timestamp, self._urls.record(url)
+        return Known(data, record.validators if record.sha256 == canonical.digest(data) else UNKNOWN)
+
+    def _judged(self, fetcher: TufFetcher) -> Judge:
+        attempt = Attempt(self._root, self._urls, fetcher, self._scratch)
+        try:
+            return judgement.judged(attempt, self._state, self._now().clock)
+        except OTAError as error:
+            if fetcher.looked and not isinstance(error, NetworkError):
+                self._urls.update(fetcher.url, looked=self._now())
             raise
 
-    def _refresh_above(self, floor: Floor | None) -> Judge:
-        now, known = clock.latest(self._now(), floor), self._timestamp()
-        noted = self._notes.standing if self._notes.sha256 == canonical.digest(known) else None
-        if noted is None or now >= noted.worries_from:
-            return self._run(Courier(self._origin), now)
-        answer = ask_timestamp(self._origin, self._notes.validators, known)
-        if answer.data != known:
-            return self._run(Courier(self._origin, answer), now)
-        try:
-            return self._run(Courier(self._origin, answer, noted.root), now)
-        except TrustError as error:
-            _log.info("%s; asking for everything again", error)
-            return self._run(Courier(self._origin), now)
+    def _note(self, fetcher: TufFetcher) -> None:
+        """Note how to ask a URL next time, and that it was asked for everything, if it was."""
+        changed: dict[str, object] = {"looked": self._now()} if fetcher.looked else {}
+        if fetcher.timestamp and not fetcher.unchanged:
+            sha256 = canonical.digest(fetcher.timestamp.data or b"")
+            changed |= {"validators": fetcher.timestamp.validators, "sha256": sha256}
+        self._urls.update(fetcher.url, **changed)
 
-    def _run(self, courier: Courier, now: datetime) -> Judge:
-        self._courier = courier
-        judge = Judge(self._root, self._scratch, courier, self._origin, now)
-        try:
-            judge.refresh()
-        finally:
-            self._notes = self._noted(courier)
-            self._memory.keep(self._scratch, self._notes)
-        return judge
-
-    def _noted(self, courier: Courier) -> Notes:
-        """Note what has been accepted."""
-        before, known = self._notes, self._timestamp()
-        keys, found = standing.read(self._scratch)
-        if found is None:
-            return replace(before, floor=clock.raised(before.floor, None, keys))
-        sha256, answer = canonical.digest(known), courier.timestamp
-        validators = before.validators if before.sha256 == sha256 else UNKNOWN
-        if answer and answer.data == known:
-            validators = answer.validators
-        return Notes(validators, sha256, found, clock.raised(before.floor, found.issued, keys))
-
-    def _timestamp(self) -> bytes:
-        """Return the timestamp that is here; nothing if there is none."""
-        try:
-            return (self._scratch / "timestamp.json").read_bytes()
-        except OSError:
-            return b""
-
-    def _suspect_the_clock(self, error: ExpiredError, path: str = "") -> None:
-        """Tell whether nothing but this device's clock says that something has expired.
-
-        Raises:
-            ClockSuspectError: so it is. What the server takes for the time serves no other purpose.
-        """
-        system, date = self._now(), self._courier.date
-        if date is None or not clock.disagree(system, date):
-            return
-        if self._would_hold(clock.latest(date, self._notes.floor), path):
-            raise ClockSuspectError(error.url, system, date) from error
-
-    def _would_hold(self, now: datetime, path: str) -> bool:
-        """Try what would be if it were `now`, as a device that knows nothing; and forget it again."""
-        with tempfile.TemporaryDirectory() as folder:
+    def _without_any(self, made: _Round) -> Judge:
+        """Return what is known if something older is shown, and raise the worst error if that is not enough."""
+        if made.behind:
+            last = made.behind[-1]
+            behind = self._state.count_behind(last.url, last.version, self._now())
+            in_force = [each for each in made.behind if each.version is not None]
+            if behind.is_grave(self._now()):
+                _log.warning("%s (since %s)", last.alarm, behind.since.fields()["clock"])
             try:
-                judge = Judge(self._root, Path(folder), Courier(self._origin), self._origin, now)
-                judge.refresh()
-                return not path or judge.target(path) is not None
-            except OTAError:
-                return False
+                if in_force:
+                    return self._in_force()
+                made.errors.append(last.alarm if behind.is_grave(self._now()) else last)
+            except OTAError as error:
+                made.errors.append(error)
+        raise worst(made.errors)
+
+    def _in_force(self) -> Judge:
+        """Judge what is known, as if nobody had anything new."""
+        state = self._state
+        fetcher = TufFetcher(self._urls, self._urls.order()[0])
+        fetcher.timestamp = Answer(fetcher.address("metadata/timestamp.json"), state.timestamp)
+        fetcher.stay_at(state.standing.root if state.standing else 0)
+        return self._judged(fetcher)

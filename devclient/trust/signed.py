@@ -7,6 +7,7 @@ once and is still named is not asked for again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Self
 
 from devclient.copy_errors import NotInCopyError
 from devclient.errors import NotOnMirrorError, SettingsError
-from devclient.trust import pinned
+from devclient.trust import elapsed, pinned, remote_status
 from devclient.trust.memory import Memory
-from devclient.trust.origin import Origin
+from devclient.trust.mirror_urls import MirrorUrls
 from devclient.trust.refresh import Trust
+from devclient.trust.remote_status import RemoteStatus
 from devclient.trust_errors import MixAndMatchError, is_copy
 from mirror import canonical, content, layout, releases
-from mirror.files import Files
+from mirror.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
     from devclient.settings.config import Remote, Settings
     from devclient.trust.copies import Copy
     from devclient.trust.judge import Target
+    from devclient.trust.notes import Notes
     from devclient.trust.standing import Standing
     from devclient.web.answers import Body
     from devclient.web.fetcher import Fetcher
+    from mirror.files import Files
 
 
 class Mirrors:
@@ -57,7 +61,8 @@ class Mirrors:
             lasting: whether to remember what is learned.
             copy: what to ask instead of the URLs of one remote.
         """
-        self._settings, self._fetcher, self._files, self._now = settings, fetcher, files, now
+        self._settings, self._fetcher, self._files = settings, fetcher, files
+        self._now = functools.partial(elapsed.instant, now)
         self._lasting, self._copy = lasting, copy
         self._mirrors: dict[str, SignedMirror] = {}
         self._scratch = contextlib.ExitStack()
@@ -91,12 +96,16 @@ class Mirrors:
     @property
     def least_wait(self) -> float:
         """The least seconds until the next poll that those which were asked want, as they have signed or answered."""
-        return max([self._fetcher.asked_to_wait, *(mirror.poll_seconds for mirror in self._mirrors.values())])
+        return max((mirror.least_wait for mirror in self._mirrors.values()), default=0)
 
     def standings(self) -> dict[str, Standing | None]:
         """Tell where each remote stands, by its name; those that were not asked, where they stood."""
         asked = {name: mirror.standing for name, mirror in self._mirrors.items()}
         return {**standings(self._settings), **asked}
+
+    def statuses(self) -> dict[str, RemoteStatus]:
+        """Tell what is known of each remote, by its name; of those that were not asked, what was."""
+        return {**remote_status.statuses(self._settings), **{name: each.status for name, each in self._mirrors.items()}}
 
     def _open(self, remote: Remote) -> SignedMirror:
         try:
@@ -104,14 +113,15 @@ class Mirrors:
         except ValueError as error:
             raise SettingsError(self._settings.file, f"remotes.{remote.name}.root: {remote.root} {error}") from error
         scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="otadevice-")))
-        origin = self._origin(remote)
         memory = Memory(self._settings.trust(remote), self._files, lasting=self._lasting)
-        return SignedMirror(Trust(root, origin, memory, self._now, scratch), origin, memory)
+        urls = self._urls(remote, memory)
+        trust = Trust(root, urls, memory, self._now, scratch, self._settings.root_interval)
+        return SignedMirror(trust, urls, memory)
 
-    def _origin(self, remote: Remote) -> Origin:
+    def _urls(self, remote: Remote, memory: Memory) -> MirrorUrls:
         if self._copy and self._copy.remote == remote.name:
-            return self._copy.origin(self._fetcher)
-        return Origin(remote.urls, self._fetcher)
+            return self._copy.urls(self._fetcher, self._now)
+        return MirrorUrls(remote.urls, self._fetcher, self._now, memory.urls(), memory.keep_urls)
 
 
 class SignedMirror:
@@ -121,15 +131,25 @@ class SignedMirror:
         received: how many bytes of blobs have come from it.
     """
 
-    def __init__(self, trust: Trust, origin: Origin, memory: Memory) -> None:
-        self._trust, self._origin, self._memory = trust, origin, memory
+    def __init__(self, trust: Trust, urls: MirrorUrls, memory: Memory) -> None:
+        self._trust, self._urls, self._memory = trust, urls, memory
         self._current: set[str] = set()
         self.received = 0
 
     @property
+    def notes(self) -> Notes:
+        """What is noted of it."""
+        return self._trust.notes
+
+    @property
+    def status(self) -> RemoteStatus:
+        """What is known of it."""
+        return RemoteStatus(self.notes, self._urls.records, elapsed.instant())
+
+    @property
     def standing(self) -> Standing | None:
         """Where its metadata stands; None if none was ever verified."""
-        return self._trust.standing
+        return self.notes.standing
 
     @property
     def issued(self) -> datetime | None:
@@ -141,6 +161,11 @@ class SignedMirror:
         """The least seconds that its operator wants between two polls, 0 for as a device likes."""
         return self.standing.poll_seconds if self.standing else 0
 
+    @property
+    def least_wait(self) -> float:
+        """The least seconds until the next poll: what its operator wants, and until one of its URLs may be asked."""
+        return max(self.poll_seconds, self._urls.wait)
+
     def release_list(self, package: str, branch: str) -> bytes:
         """Fetch the release list of a package on a branch, as it is vouched for.
 
@@ -151,12 +176,12 @@ class SignedMirror:
         path = layout.release_list(package, branch)
         target = self._trust.target(path)
         if target is None:
-            address = self._origin.address(path)
+            address = self._urls.address(path)
             raise NotInCopyError(address, 404) if is_copy(address) else NotOnMirrorError(address, 404)
         hashed = layout.hashed_release_list(package, branch, target.sha256)
         data = self._named(hashed, target.sha256, min(target.size, releases.MAX_BYTES))
         if found := _mismatch(data, target):
-            raise MixAndMatchError(self._origin.address(hashed), found)
+            raise MixAndMatchError(self._urls.address(hashed), found)
         return data
 
     def segment(self, package: str, branch: str, sha256: str, size: int) -> bytes:
@@ -171,7 +196,7 @@ class SignedMirror:
     @contextlib.contextmanager
     def blob(self, sha256: str, offset: int) -> Iterator[Body]:
         """Open a blob from `offset` on, or from its start."""
-        with self._origin.stream(layout.blob(sha256), offset) as body:
+        with self._urls.stream(layout.blob(sha256), offset) as body:
             yield replace(body, blocks=self._counted(body.blocks))
 
     def tidy(self) -> None:
@@ -188,10 +213,20 @@ class SignedMirror:
         self._current.add(sha256)
         if (kept := self._memory.file(sha256)) is not None:
             return kept
-        data = self._origin.fetch(path, limit=limit).data or b""
-        if canonical.digest(data) == sha256:
-            self._memory.keep_file(data)
-        return data
+        search, wrong = self._urls.search(path, limit=limit), b""
+        while True:
+            try:
+                answer = search.next()
+            except DeviceError:
+                if wrong:  # what is wrong with it is told by who knows what it should be
+                    return wrong
+                raise
+            data = answer.data or b""
+            if canonical.digest(data) == sha256:
+                self._memory.keep_file(data)
+                return data
+            wrong = data
+            search.wrong(MixAndMatchError(answer.url, f"it has another SHA-256 than {sha256}, which is signed for"))
 
 
 def _mismatch(data: bytes, target: Target) -> str:
@@ -205,7 +240,4 @@ def _mismatch(data: bytes, target: Target) -> str:
 
 def standings(settings: Settings) -> dict[str, Standing | None]:
     """Tell where each remote stood when it was asked last, by its name; None if none of its metadata was verified."""
-    return {
-        remote.name: Memory(settings.trust(remote), Files(), lasting=False).notes().standing
-        for remote in settings.remotes
-    }
+    return {name: status.standing for name, status in remote_status.statuses(settings).items()}

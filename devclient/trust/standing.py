@@ -13,7 +13,17 @@ from mirror import trust
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
+
+UNREADABLE = (
+    RepositoryError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What python-tuf raises about bytes that are no metadata, or of a form that it does not expect."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +81,33 @@ def parse(fields: Any) -> Standing:
         raise ValueError(f"not a standing: {error}") from error
 
 
-def read(folder: Path) -> tuple[frozenset[str], Standing | None]:
-    """Read from a folder in which tuf works which keys speak for timestamps, and what theirs says.
+def keys_of(root: bytes) -> frozenset[str]:
+    """Return the ids of the keys that speak for timestamps by a root."""
+    return frozenset(map(str, Metadata[Root].from_bytes(root).signed.roles[trust.TIMESTAMP].keyids))
 
-    The root is one that tuf has verified: nobody else writes the name. The timestamp may be one that tuf refused, so it
-    is verified here; None if there is none that the root vouches for.
-    """
-    root = Metadata[Root].from_bytes((folder / "root.json").read_bytes()).signed
-    keys = frozenset(map(str, root.roles[trust.TIMESTAMP].keyids))
+
+def signing_keys(data: bytes) -> frozenset[str]:
+    """Return the ids of the keys by which a file says to be signed; none if it cannot be read."""
     try:
-        timestamp = Metadata[Timestamp].from_bytes((folder / "timestamp.json").read_bytes())
-        root.verify_delegate(trust.TIMESTAMP, timestamp.signed_bytes, timestamp.signatures)
-    except (OSError, RepositoryError):
-        return keys, None
-    return keys, _standing(root, keys, timestamp.signed) if timestamp.signed.type == trust.TIMESTAMP else None
+        return frozenset(map(str, Metadata.from_bytes(data).signatures))
+    except UNREADABLE:
+        return frozenset()
+
+
+def read(root: bytes, timestamp: bytes) -> Standing | None:
+    """Read what a timestamp says; None if it is none that the root vouches for.
+
+    The root is one that tuf has verified. The timestamp may be one that tuf refused, so it is verified here.
+    """
+    try:
+        signed = Metadata[Root].from_bytes(root).signed
+        found = Metadata[Timestamp].from_bytes(timestamp)
+        if found.signed.type != trust.TIMESTAMP:
+            return None
+        signed.verify_delegate(trust.TIMESTAMP, found.signed_bytes, found.signatures)
+        return _standing(signed, keys_of(root), found.signed)
+    except UNREADABLE:
+        return None
 
 
 def _standing(root: Root, keys: frozenset[str], timestamp: Timestamp) -> Standing:

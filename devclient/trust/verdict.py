@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from devclient.trust.courier import Delivery
+    from devclient.trust.tuf_fetcher import Delivery
 
 ERRORS = (exceptions.RepositoryError, exceptions.DownloadError, exceptions.StorageError)
 """All that tuf raises about a remote."""

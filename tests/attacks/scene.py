@@ -45,6 +45,8 @@ LIST = layout.release_list(PACKAGE, BRANCH)
 
 ROLES = [(role, False) for role in (*trust.TOP, trust.UNCLAIMED, BIN)] + [(CLAIMED, True)]
 """Every role that stands between a device and a release list of app, and whether its package is claimed for that."""
+BELOW_THE_ROOT = [each for each in ROLES if each[0] != trust.ROOT]
+"""Those that are missed if they are not there; what is no root counts as none."""
 
 
 class Scene:

@@ -12,7 +12,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, Targets
 from devclient.errors import BrokenPromiseError, NetworkError, NotOnMirrorError
 from devclient.trust_errors import EndlessDataError
 from mirror import content, layout, trust
-from tests.attacks.scene import BRANCH, PACKAGE, ROLES, forged
+from tests.attacks.scene import BELOW_THE_ROOT, BRANCH, PACKAGE, forged
 from tests.support.httpd import Fault, bomb
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _BUFFERED = 8 * 1024 * 1024
 _ENDLESS = Fault(status=200, body=b" " * (40 * 1024 * 1024), headers={"Content-Length": None, "Connection": "close"})
 _CONTENT = f"/{layout.get_version(PACKAGE, BRANCH, '2.0')}"
 
-each_role = pytest.mark.parametrize(("role", "claimed"), ROLES)
+below_the_root = pytest.mark.parametrize(("role", "claimed"), BELOW_THE_ROOT)
 
 
 def limit(role: str) -> int:
@@ -31,7 +31,7 @@ def limit(role: str) -> int:
     return trust.MAX_BYTES.get(role, trust.MAX_BYTES[trust.TARGETS])
 
 
-@each_role
+@below_the_root
 def test_metadata_without_end_is_left(scene: Scene, role: str) -> None:
     """Metadata of any role is read up to its limit and not further, if it is never to end."""
     path = scene.path(role)
@@ -45,7 +45,7 @@ def test_metadata_without_end_is_left(scene: Scene, role: str) -> None:
     assert 0 < sent[0] < limit(role) + _BUFFERED
 
 
-@each_role
+@below_the_root
 def test_metadata_that_unpacks_without_end_is_left(scene: Scene, role: str) -> None:
     """The limit holds for what comes out of gzip, not for the few bytes that come in."""
     fault = bomb(limit(role) + 1)

@@ -38,14 +38,20 @@ def refuses_and_recovers(scene: Scene, *stolen: str) -> None:
 
 
 def test_of_the_timestamp(scene: Scene) -> None:
-    """A timestamp far ahead is taken back with the timestamp's key."""
+    """A timestamp far ahead makes what is right look old, until it is taken back with the timestamp's key."""
     right = scene.simulator.timestamp.version
     scene.simulator.timestamp.version = FAR
     scene.simulator.publish()
     scene.meets()
     scene.simulator.timestamp.version = right
+    scene.publish("3.0")
+    assert scene.updates()["message"] == "nothing newer than 2.0"
 
-    refuses_and_recovers(scene, trust.TIMESTAMP)
+    scene.simulator.new_root(trust.TIMESTAMP)
+
+    scene.meets()
+    scene.publish("4.0")
+    scene.meets()
 
 
 def test_of_the_snapshot(scene: Scene) -> None:
@@ -92,11 +98,13 @@ def test_of_time_itself(scene: Scene) -> None:
     timestamp, right = scene.simulator.timestamp, scene.simulator.now
     timestamp.unrecognized_fields[trust.ISSUED] = trust.time(right + 1000 * DAY)
     timestamp.expires = right + 1001 * DAY
+    version, timestamp.version = timestamp.version, FAR
     scene.simulator.publish()
     scene.meets()
     before = scene.installed()
     timestamp.unrecognized_fields[trust.ISSUED] = trust.time(right)
     timestamp.expires = right + 14 * DAY
+    timestamp.version = version
     scene.publish("3.0")
 
     scene.refuses(ExpiredError)

@@ -15,7 +15,7 @@ from devclient.errors import NetworkError, WebPageError
 from devclient.settings.config import WORK
 from devclient.trust_errors import DamagedMetadataError, IncompleteMirrorError, SignatureError, UnsignedMirrorError
 from mirror import layout, trust
-from tests.attacks.scene import BIN, BRANCH, CLAIMED, PACKAGE, ROLES, edited, forged
+from tests.attacks.scene import BELOW_THE_ROOT, BIN, BRANCH, CLAIMED, PACKAGE, edited, forged
 from tests.support.httpd import PORTAL, Fault
 from tests.support.simulator import new_signer
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from mirror.errors import DeviceError
     from tests.attacks.scene import Scene
 
-each_role = pytest.mark.parametrize(("role", "claimed"), ROLES)
-below_the_root = pytest.mark.parametrize(("role", "claimed"), [each for each in ROLES if each[0] != trust.ROOT])
+below_the_root = pytest.mark.parametrize(("role", "claimed"), BELOW_THE_ROOT)
 returning = pytest.mark.parametrize("returning", [True], ids=["returning"])
 
 
@@ -90,14 +89,14 @@ def test_what_is_no_file_of_a_mirror_is_the_networks(scene: Scene, data: bytes) 
         scene.replace(trust.TIMESTAMP, data)
 
 
-@each_role
+@below_the_root
 def test_half_a_file_is_refused(scene: Scene, role: str) -> None:
     """A file of any role that was cut off is no metadata."""
     with scene.refusing(DamagedMetadataError):
         scene.replace(role, scene.file(role)[:-20])
 
 
-@each_role
+@below_the_root
 def test_the_file_of_another_role_is_refused(scene: Scene, role: str) -> None:
     """A file that is validly signed, but as that of a role of another kind, does not speak for this one."""
     other = trust.SNAPSHOT if role != trust.SNAPSHOT else trust.TARGETS

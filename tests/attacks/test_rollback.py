@@ -22,17 +22,6 @@ with_targets = pytest.mark.parametrize(
 
 
 @returning
-def test_an_older_timestamp_is_refused(scene: Scene) -> None:
-    """Nobody who replays a timestamp of yesterday, validly signed, can hide what came after it."""
-    old = scene.file(trust.TIMESTAMP)
-    scene.publish("3.0")
-    scene.meets()
-
-    with scene.refusing(RollbackError):
-        scene.replace(trust.TIMESTAMP, old)
-
-
-@returning
 def test_a_timestamp_that_names_an_older_snapshot_is_refused(scene: Scene) -> None:
     """Not even the timestamp's own key can lead back to a snapshot that was left behind."""
     scene.meets()

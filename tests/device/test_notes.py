@@ -13,32 +13,23 @@ from hypothesis import strategies as st
 
 from devclient.trust import notes
 from devclient.trust.clock import BUILT, Floor
-from devclient.trust.notes import Notes
+from devclient.trust.elapsed import Instant
+from devclient.trust.notes import Behind, Notes
 from devclient.trust.standing import Standing
-from devclient.web.headers import Validators
 
 KEYS = frozenset({"a", "b"})
 STANDING = Standing(3, KEYS, 7, BUILT, BUILT, 60, BUILT)
-WHOLE = Notes(
-    Validators('"etag"', "Mon, 23 Nov 2026 07:00:00 GMT"),
-    "0" * 64,
-    STANDING,
-    Floor(datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC), KEYS),
+NOW = Instant(datetime(2026, 12, 1, tzinfo=UTC), 77.0, "boot")
+FLOOR = Floor(datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC), KEYS, 7)
+WHOLE = Notes("0" * 64, STANDING, FLOOR, Behind(NOW, 3, "http://mirror.example", 6))
+
+
+@pytest.mark.parametrize(
+    "noted", [WHOLE, Notes(), replace(WHOLE, standing=replace(STANDING, issued=None), behind=None)]
 )
-
-
-@pytest.mark.parametrize("noted", [WHOLE, Notes(), replace(WHOLE, standing=replace(STANDING, issued=None))])
 def test_what_is_noted_is_read_again(noted: Notes) -> None:
     """All of it, or as little as there is."""
     assert notes.parse(noted.encode()) == noted
-
-
-def test_the_notes_of_releases_before_are_read() -> None:
-    """They knew the ETag alone; and what is noted now, those read too."""
-    fields = json.loads(WHOLE.encode())
-    del fields["modified"]
-
-    assert notes.parse(json.dumps(fields).encode()) == replace(WHOLE, validators=Validators('"etag"'))
 
 
 _JSON = st.recursive(
@@ -69,3 +60,14 @@ def test_a_standing_that_is_damaged_is_no_error(key: str, value: Any) -> None:
 def test_what_are_no_notes_are_empty_ones(raw: bytes) -> None:
     """They are a convenience: the next refresh writes them anew."""
     assert notes.parse(raw) == Notes()
+
+
+def test_notes_of_the_release_before_are_read() -> None:
+    """It kept an ETag, and no version with the floor: what it knew of the time holds. It can read ours, too."""
+    fields = json.loads(WHOLE.encode())
+    assert {"etag", "sha256", "standing", "floor"} < {*fields}
+    assert {"reached", "keys"} < {*fields["floor"]}
+    del fields["behind"], fields["floor"]["version"]
+    before = json.dumps(fields | {"etag": '"abc"', "modified": ""}).encode()
+
+    assert notes.parse(before) == replace(WHOLE, floor=replace(FLOOR, version=None), behind=None)

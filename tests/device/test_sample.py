@@ -53,7 +53,7 @@ def test_the_sample_names_every_key(table: str, of: type) -> None:
 def test_the_sample_names_every_table(tmp_path: Path) -> None:
     """Also what is only shown, since nobody has a package of that name: without the `#` it is right."""
     text = sample.write(URLS, ALLOW)
-    assert {*tomllib.loads(text), "packages"} == TABLES | {"state", "work", "allow"}
+    assert {*tomllib.loads(text), "packages"} == TABLES | {"state", "work", "allow", "root_interval"}
 
     shown = _written(tmp_path, _uncommented())
 

@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from devclient.progress import nothing
 from devclient.settings import config
 from devclient.settings.config import Remote, Settings
 from devclient.state import Package
-from devclient.trust.origin import Origin
 from devclient.trust.signed import Mirrors
 from devclient.web.answers import Answer, Body
 from devclient.web.fetcher import Fetcher
@@ -30,7 +30,7 @@ from tests.support import trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
     from click.testing import Result
 
@@ -162,24 +162,21 @@ class FolderMirror:
         """Forget nothing, because nothing is kept."""
 
 
-class FolderOrigin(Origin):
-    """A remote that is read from its folder, without a server between."""
+class FolderSource:
+    """Brings files as a fetcher does, from a folder whose path is that of an URL, without a server between."""
 
-    def __init__(self, tree: Path) -> None:
-        self._tree = tree
-
-    def address(self, path: str) -> str:
-        """Return the path."""
-        return path
-
-    def ask(self, path: str, *, known: Validators = UNKNOWN, **_how: object) -> Answer:
+    def ask(self, url: str, *, known: Validators = UNKNOWN, **_how: object) -> Answer:
         """Read a file, unless its hash is the ETag that is known."""
-        file = self._tree / path
+        file = Path(url)
         if not file.is_file():
-            raise NotOnMirrorError(path, 404)
+            raise NotOnMirrorError(url, 404)
         data = file.read_bytes()
         found = Validators(f'"{canonical.digest(data)}"')
-        return Answer(path, None if found == known else data, found)
+        return Answer(url, None if found == known else data, found)
+
+    def stream(self, url: str, offset: int = 0, **_how: object) -> AbstractContextManager[Body]:
+        """Bring no blobs."""
+        raise NotImplementedError(url, offset)
 
 
 def offer(tree: Path) -> Offer:
