@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from devclient.trust.url_records import UrlRecord
     from tests.support.httpd import Server
 
+LIST = b'{"package":1}'
 NOBODY = "http://127.0.0.1:1"
 
 
@@ -38,7 +39,7 @@ def fetcher() -> Iterator[Fetcher]:
 @pytest.fixture(autouse=True)
 def files(tree: Path) -> None:
     """Two files to fetch."""
-    (tree / "list.json").write_bytes(b"{}")
+    (tree / "list.json").write_bytes(LIST)
     (tree / "blob").write_bytes(b"12345")
 
 
@@ -57,16 +58,16 @@ def known(urls: list[str], fetcher: Fetcher, now: Instant = NOW) -> MirrorUrls:
 
 def find(urls: MirrorUrls, path: str = "list.json") -> bytes | None:
     """Find a file that the mirror names."""
-    return urls.search(path, limit=10).next().data
+    return urls.search(path, limit=100).next().data
 
 
 def test_a_mirror_that_is_away_is_replaced_by_the_next(fetcher: Fetcher, server: Server) -> None:
     """What the mirror names comes from any URL that has it; the answer says from which."""
     urls = known([NOBODY, server.url], fetcher)
 
-    answer = urls.search("list.json", limit=10).next()
+    answer = urls.search("list.json", limit=100).next()
 
-    assert (answer.data, answer.url) == (b"{}", f"{server.url}/list.json")
+    assert (answer.data, answer.url) == (LIST, f"{server.url}/list.json")
     with urls.stream("blob", 2) as body:
         assert b"".join(body.blocks) == b"345"
 
@@ -76,9 +77,9 @@ def test_one_url_answers_for_itself(fetcher: Fetcher, server: Server) -> None:
     urls = known([NOBODY, server.url], fetcher)
 
     with pytest.raises(NetworkError):
-        urls.ask(NOBODY, "list.json", limit=10)
+        urls.ask(NOBODY, "list.json", limit=100)
     with pytest.raises(NotOnMirrorError):
-        urls.ask(server.url, "nothing.json", limit=10)
+        urls.ask(server.url, "nothing.json", limit=100)
 
     assert len(server.requests) == 1
 
@@ -108,7 +109,7 @@ def test_what_the_mirror_names_and_does_not_have_is_its_fault(fetcher: Fetcher, 
 def test_a_condition_goes_with_the_question(fetcher: Fetcher, server: Server) -> None:
     """To the URL that is asked."""
     urls = known([server.url], fetcher)
-    validators = urls.ask(server.url, "list.json", limit=10).validators
+    validators = urls.ask(server.url, "list.json", limit=100).validators
 
     assert urls.ask(server.url, "list.json", limit=10, known=validators).data is None
     assert server.requests[-1].etag == validators.etag
@@ -116,7 +117,7 @@ def test_a_condition_goes_with_the_question(fetcher: Fetcher, server: Server) ->
 
 def test_wrong_bytes_are_asked_for_around_caches_and_then_elsewhere(edges: list[Server], origin: MirrorUrls) -> None:
     """Once at each URL, until somebody has the right ones."""
-    search = origin.search("list.json", limit=10)
+    search = origin.search("list.json", limit=100)
     for _ in range(4):
         search.next()
         search.wrong(BrokenPromiseError("the list", "is wrong"))
@@ -224,10 +225,10 @@ def test_retry_after_binds_its_sender_alone(edges: list[Server], fetcher: Fetche
     edges[1].misbehave("/", Fault(status=429, headers={"Retry-After": "60"}))
 
     with pytest.raises(NetworkError):
-        urls.ask(places[0], "list.json", limit=10)
+        urls.ask(places[0], "list.json", limit=100)
     assert (MirrorUrls(places, fetcher, lambda: NOW, kept).order(), urls.wait) == ([places[1]], 0)
     with pytest.raises(NetworkError):
-        urls.ask(places[1], "list.json", limit=10)
+        urls.ask(places[1], "list.json", limit=100)
 
     assert (urls.order(), urls.wait) == (places, 60)
     assert MirrorUrls(places, fetcher, lambda: later(60), kept).order() == [places[1]]
@@ -280,7 +281,7 @@ def test_what_one_url_lacks_another_may_have(origin: MirrorUrls, edges: list[Ser
     edges[0].misbehave("/", Fault(status=status))
     edges[1].misbehave("/", Fault(status=503))
 
-    assert find(origin) == b"{}"
+    assert find(origin) == LIST
     assert who_was_asked(edges) == [1, 1, 1]
     assert read(origin) == b"12345"
     assert who_was_asked(edges) == [0, 0, 1]
