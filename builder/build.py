@@ -15,7 +15,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from builder import claims, people, prune, render, site_folders, spool, upkeep
+from builder import claims, folder_package, people, prune, render, site_folders, spool, upkeep
 from builder.catalogue import Catalogue
 from builder.errors import CatalogueError
 from builder.intake.drops import Find, Pass
@@ -227,7 +227,7 @@ class Builder:
     def _receive(self, drop: Drop) -> Release:
         submission = self._inbox.receive(drop, self._spool, self.site.limits.package_bytes, self._progress)
         try:
-            return verify(submission)
+            return folder_package.judged(verify(submission))
         except PublisherError:
             self._spool.discard(submission.blob.path)
             raise

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.errors import OperatorError, PublisherError
+from mirror.errors import NoArchiveError, OperatorError, PublisherError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from mirror.errors import InvalidArchiveError
 
 
 class SiteError(OperatorError):
@@ -92,6 +94,21 @@ class TooLargeError(PublisherError):
 
     code = "too-large"
     status_hint = 413
+
+
+class UnusableArchiveError(PublisherError):
+    """The package of a folder is no archive that devices unpack."""
+
+    code = "archive"
+
+    def __init__(self, local: str, problem: InvalidArchiveError) -> None:
+        """Say what is wrong with the package that is to go to the folder `local`."""
+        advice = (
+            "give the folder itself to `otamirror pack` or `push`, which make an archive of it; or leave the / out"
+            if isinstance(problem, NoArchiveError)
+            else "no device could unpack it; make it anew without that"
+        )
+        super().__init__(f"local is the folder {local}, and of the package: {problem}; {advice}")
 
 
 class HashMismatchError(PublisherError):

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from builder import folder_package
 from mirror import blobs, content
 from mirror.errors import PublisherError
 
@@ -88,10 +89,12 @@ def describe(file: Path, fields: Mapping[str, object], progress: Callable[[int],
     Raises:
         ContentError: `fields` break a rule; told before the file is hashed.
         PackError: the file cannot be read.
+        UnusableArchiveError: it is to be a folder, and no device could unpack it.
     """
     stated, warnings = content.build({**fields, "sha256": _UNKNOWN_YET})
     sha256, size = digest(file, progress)
-    return Described(dataclasses.replace(stated, sha256=sha256), warnings, size)
+    described = dataclasses.replace(stated, sha256=sha256)
+    return Described(described, (*warnings, *folder_package.judge(described, file)), size)
 
 
 def digest(file: Path, progress: Callable[[int], None] = lambda _: None) -> tuple[str, int]:

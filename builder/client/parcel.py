@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builder import pack
+from builder import folder_package, pack
 from builder.errors import HashMismatchError
 from builder.verify import lines
 from mirror import content
@@ -71,6 +71,7 @@ def stated(file: Path, fields: Mapping[str, object], progress: Callable[[int], N
     Raises:
         ContentError: `fields` break a rule; told before the file is hashed.
         PackError: the file cannot be read.
+        UnusableArchiveError: it is to be a folder, and no device could unpack it.
     """
     described = pack.describe(file, fields, progress)
     return Parcel(described.content, file, described.size, described.warnings)
@@ -83,12 +84,13 @@ def written(file: Path, raw: bytes, progress: Callable[[int], None] = lambda _: 
         ContentError: a rule is broken; told before the file is hashed.
         PackError: the file cannot be read.
         HashMismatchError: the content.json is of another file.
+        UnusableArchiveError: it is to be a folder, and no device could unpack it.
     """
     parsed, warnings = content.parse(raw)
     sha256, size = pack.digest(file, progress)
     if sha256 != parsed.sha256:
         raise HashMismatchError(parsed.sha256, sha256, size)
-    return Parcel(parsed, file, size, warnings)
+    return Parcel(parsed, file, size, (*warnings, *folder_package.judge(parsed, file)))
 
 
 class Form:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
+from builder import folder_package
 from builder.submission import Release
 from builder.uploads import refusals
 from builder.uploads.admission import admit
@@ -69,6 +71,7 @@ class Receiver:
         self._metrics = metrics
         # what publishers sign is costly to judge: nobody gets all threads and memory for it
         self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
+        self._unpacking = asyncio.Semaphore(_JUDGED_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_stopped = False
 
@@ -116,10 +119,26 @@ class Receiver:
         try:
             await self._read(upload, admission, body)
             async with self._judging if upload.text(LIST) is not None else contextlib.nullcontext():
-                return await self._in_thread(lambda: verify(upload.finish(PATH)))
+                item = await self._in_thread(lambda: verify(upload.finish(PATH)))
+            return await self._judged(item) if isinstance(item, Release) else item
         except BaseException:
             await self._in_thread(upload.discard)
             raise
+
+    async def _judged(self, release: Release) -> Release:
+        """Have an archive judged, a few at a time; who does not wait for it any more ends that."""
+        is_wanted = threading.Event()
+        is_wanted.set()
+
+        def go_on() -> None:
+            if not is_wanted.is_set():
+                raise UnavailableError
+
+        try:
+            async with self._unpacking:
+                return await self._in_thread(lambda: folder_package.judged(release, go_on))
+        finally:
+            is_wanted.clear()
 
     async def _read(self, upload: Upload, admission: Admission, body: Body) -> None:
         unjudged = dict(_SUBJECTS)

@@ -29,10 +29,16 @@ class Limits:
     Attributes:
         size: bytes on the disk.
         count: entries.
+        stream: bytes without compression; 0 is what size and count allow.
+        memory: bytes of memory for what decompresses it.
+        names: bytes of memory for the names in it; 0 is what count allows.
     """
 
     size: int = 16 * 1024**3
     count: int = 200_000
+    stream: int = 0
+    memory: int = compression.MEMORY
+    names: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ def members(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[tuple[Member, Iterator[memoryview]]]:
     """Yield the members of an archive that may be compressed, each with its content; see `tar_stream.members`."""
-    blocks = _tended(compression.plain(_tended(chunks, go_on)), go_on)
-    return tar_stream.members(tar_stream.Source(blocks, limits.size + limits.count * _OVERHEAD), tell)
+    blocks = _tended(compression.plain(_tended(chunks, go_on), memory=limits.memory), go_on)
+    return tar_stream.members(tar_stream.Source(blocks, limits.stream or limits.size + limits.count * _OVERHEAD), tell)
 
 
 def _tended(blocks: Iterator[bytes], go_on: Callable[[], None]) -> Iterator[bytes]:

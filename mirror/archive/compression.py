@@ -15,16 +15,20 @@ import re
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mirror.blobs import CHUNK
-from mirror.errors import InvalidArchiveError
+from mirror.errors import InvalidArchiveError, UnreadableArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _FEED = 64 * 1024  # what follows a stream is copied, so many small streams must not come in one large piece
-_MEMORY = 128 * 1024 * 1024  # of xz and zstd; `xz -9` and `zstd -19` need less
+MEMORY = 128 * 1024 * 1024
+"""Bytes of memory for xz and zstd; `xz -9` and `zstd -19` need less."""
+
+_TOO_MUCH_MEMORY = re.compile(r"[Mm]emory|[Ww]indow")  # as liblzma and libzstd say it
 _KINDS = {
     "gzip": re.compile(rb"\x1f\x8b"),
     "xz": re.compile(rb"\xfd7zXZ\x00"),
@@ -53,45 +57,49 @@ class _Method:
     error: type[Exception]
 
 
-def plain(chunks: Iterator[bytes], importing: Callable[[str], Any] = importlib.import_module) -> Iterator[bytes]:
+def plain(
+    chunks: Iterator[bytes], importing: Callable[[str], Any] = importlib.import_module, memory: int = MEMORY
+) -> Iterator[bytes]:
     """Return the bytes of a file, given in `chunks`, without their compression; no block of them is empty.
 
     Raises:
-        InvalidArchiveError: this device cannot read that compression; or, from the blocks, it is damaged.
+        UnreadableArchiveError: this Python cannot read that compression, or not in so much memory; or, from the blocks:
+        InvalidArchiveError: it is damaged.
     """
     first = next(chunks, b"")
     chunks = itertools.chain([first] if first else [], chunks)
-    kind = _kind(first)
-    return _decompressed(chunks, kind, _method(kind, importing)) if kind else chunks
+    compressed = kind(first)
+    return _decompressed(chunks, compressed, _method(compressed, importing, memory)) if compressed else chunks
 
 
-def _kind(head: bytes) -> str:
+def kind(head: bytes) -> str:
     """Tell what compressed a file that begins with `head`, "" for nothing."""
     if head[257:262] == b"ustar":  # a tar archive, whatever the name of its first member looks like
         return ""
     return next((kind for kind, magic in _KINDS.items() if magic.match(head)), "")
 
 
-def _method(kind: str, importing: Callable[[str], Any]) -> _Method:
+def _method(kind: str, importing: Callable[[str], Any], memory: int) -> _Method:
     if kind == "gzip":
         return _Method(_Gzip, zlib.error)
     if kind == "xz":
-        return _Method(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _MEMORY), lzma.LZMAError)
+        return _Method(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memory), lzma.LZMAError)
     if kind == "bzip2":
         return _Method(bz2.BZ2Decompressor, OSError)
-    return _zstd(importing)
+    return _zstd(importing, memory)
 
 
-def _zstd(importing: Callable[[str], Any]) -> _Method:
+def _zstd(importing: Callable[[str], Any], memory: int) -> _Method:
     for name in ("compression.zstd", "backports.zstd"):  # Python 3.14 and later; the same for earlier ones
         with suppress(ImportError):
             module = importing(name)
-            return _Method(module.ZstdDecompressor, module.ZstdError)
+            options = {module.DecompressionParameter.window_log_max: memory.bit_length() - 1}
+            return _Method(partial(module.ZstdDecompressor, options=options), module.ZstdError)
     with suppress(ImportError):
         module = importing("zstandard")
-        return _Method(lambda: _Zstandard(module.ZstdDecompressor(max_window_size=_MEMORY)), module.ZstdError)
-    raise InvalidArchiveError(
-        "its archive is compressed by zstd, which this device's Python cannot read"
+        return _Method(lambda: _Zstandard(module.ZstdDecompressor(max_window_size=memory)), module.ZstdError)
+    raise UnreadableArchiveError(
+        "its archive is compressed by zstd, which the Python here cannot read"
         " (3.14 can, and others that have the package zstandard or backports.zstd)"
     )
 
@@ -109,7 +117,7 @@ def _decompressed(chunks: Iterable[bytes], kind: str, method: _Method) -> Iterat
             try:
                 data = stream.decompress(rest, CHUNK)
             except (method.error, EOFError, ValueError) as error:
-                raise InvalidArchiveError(_damage(kind, streams, error)) from None
+                raise _damage(kind, streams, error) from None
             rest = stream.unused_data if stream.eof else b""
             if data:
                 yield data
@@ -121,9 +129,13 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     return (chunk[start : start + _FEED] for chunk in chunks for start in range(0, len(chunk), _FEED))
 
 
-def _damage(kind: str, streams: int, error: Exception) -> str:
+def _damage(kind: str, streams: int, error: Exception) -> InvalidArchiveError:
+    if _TOO_MUCH_MEMORY.search(str(error)):
+        return UnreadableArchiveError(
+            f"its archive takes more memory to decompress than there is for it: {kind} says {error}"
+        )
     where = "" if streams == 1 else ", or something follows its end"
-    return f"its archive is damaged{where}: {kind} says {error}"
+    return InvalidArchiveError(f"its archive is damaged{where}: {kind} says {error}")
 
 
 class _Gzip:

@@ -6,6 +6,7 @@ an error. Names are bytes: those that are not UTF-8 are kept by the error handle
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from dataclasses import dataclass
@@ -202,11 +203,18 @@ def _size(name: str, text: bytes) -> int:
 
 
 def _owner(found: Header, records: Mapping[bytes, bytes]) -> str:
-    user, group = records.get(b"uid", found.user).strip(b" 0\0"), records.get(b"gid", found.group).strip(b" 0\0")
-    if not user and not group:
+    user, group = records.get(b"uid") or _id(found.user), records.get(b"gid") or _id(found.group)
+    if not user.strip(b"0") and not group.strip(b"0"):
         return ""
-    names = records.get(b"uname", found.user_name) or user, records.get(b"gname", found.group_name) or group
-    return ":".join(_decoded(name or b"0") for name in names)
+    names = records.get(b"uname") or found.user_name, records.get(b"gname") or found.group_name
+    return f"{_decoded(names[0] or user)}:{_decoded(names[1] or group)}"
+
+
+def _id(field: bytes) -> bytes:
+    """Read the number of a user or group; what is none is no reason to refuse anything, as nobody is given it."""
+    with contextlib.suppress(InvalidArchiveError):
+        return b"%d" % _number(field)
+    return b"0"
 
 
 def _nanoseconds(name: str, text: bytes) -> int:

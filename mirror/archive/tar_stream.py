@@ -157,10 +157,11 @@ def _skip_padding(source: Source, size: int) -> None:
 
 def _read_over_rest(source: Source, tell: Callable[[str], None]) -> None:
     """Read what follows the end, NULs as a rule, so that all of the file has been decompressed."""
-    end, is_told = source.at, False
+    is_told = False
     if source.is_over:
         tell("its archive has no end of its own: if it was cut off there, make it again")
     while data := source.take(CHUNK):
-        if not is_told and bytes(data).strip(b"\0"):
+        if not is_told and (rest := bytes(data).lstrip(b"\0")):
             is_told = True
-            tell(f"something follows the end of its archive at byte {end}, which is not unpacked")
+            start = source.at - len(rest)
+            tell(f"something follows the end of its archive at byte {start}, which is not unpacked")

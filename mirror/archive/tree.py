@@ -8,6 +8,7 @@ that has something in it stays a folder.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mirror.archive.tar_headers import Kind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _ON_DISK = 4096  # bytes in a block of the file system
 _LONGEST_NAME = 255
 _LONGEST_PATH = 3072  # the system's 4096 are for the folder's own path, too
+_OF_A_NAME, _OF_A_FOLDER = 120, 500  # bytes of memory, besides the letters of names
 _DEEPEST = 100  # whoever walks through the folder, to remove it if need be, goes down by calling itself
 _SPECIAL = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky"}
 
@@ -71,9 +73,11 @@ class Tree:
         count: entries in it; one that comes twice counts twice.
     """
 
-    def __init__(self, most_bytes: int, most_entries: int) -> None:
+    def __init__(self, most_bytes: int, most_entries: int, most_memory: int = 0) -> None:
         self._most_bytes = most_bytes
         self._most_entries = most_entries
+        self._most_memory = most_memory
+        self._memory = 0
         self._root = Folder()
         self.size = _ON_DISK
         self.count = 0
@@ -101,6 +105,7 @@ class Tree:
             raise InvalidArchiveError(f"{shown(member.name)} is {member.kind.value} where the archive has a folder")
         entry, links_to = self._entry(member, parts)
         self._grow(0 if member.kind is Kind.LINK else member.size if member.kind is Kind.FILE else 1)
+        self._hold(_OF_A_NAME + sys.getsizeof(parts[-1]))
         parent.entries[parts[-1]] = entry
         path = "/".join(parts)
         return Place(path, new_folders, links_to, _kind(there) if there and path != links_to else None)
@@ -130,6 +135,7 @@ class Tree:
 
     def _new_folder(self, above: Folder, parts: list[str], new_folders: list[str]) -> Folder:
         self._grow(1)
+        self._hold(_OF_A_FOLDER + sys.getsizeof(parts[-1]))
         folder = above.entries[parts[-1]] = Folder()
         new_folders.append("/".join(parts))
         return folder
@@ -174,6 +180,12 @@ class Tree:
             raise UnreadableArchiveError(f"its archive has more than {self._most_entries} entries")
         if self.size > self._most_bytes:
             raise UnreadableArchiveError(f"its archive unpacks to more than {self._most_bytes} bytes")
+
+    def _hold(self, size: int) -> None:
+        """Count the memory that is taken, roughly."""
+        self._memory += size
+        if 0 < self._most_memory < self._memory:
+            raise UnreadableArchiveError("its archive has more names than are read here")
 
 
 def _kind(entry: Entry) -> Kind:

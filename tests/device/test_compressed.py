@@ -70,5 +70,5 @@ def test_zstd_without_a_module_is_refused_in_words() -> None:
     def none(_: str) -> Any:
         raise ImportError
 
-    with pytest.raises(InvalidArchiveError, match="zstd, which this device's Python cannot read"):
+    with pytest.raises(InvalidArchiveError, match="zstd, which the Python here cannot read"):
         compression.plain(iter([b"\x28\xb5\x2f\xfd and so on"]), none)
