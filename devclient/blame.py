@@ -25,7 +25,7 @@ def after_commit(plan: Plan, device: Device) -> None:
 
 def after_rollback(plan: Plan, cause: Cause, device: Device) -> None:
     """Remember what went wrong: against the release whose hook failed, or against the plan as a whole."""
-    if cause.code in {"interrupted", "system"}:
+    if cause.code in {"interrupted", "lost", "system"}:
         device.marks.count(plan.identity, plan.attempt, device.now())
     for step in plan.steps:
         if step.after and step.after.content == cause.bad:

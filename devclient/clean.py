@@ -10,15 +10,16 @@ from devclient.plan import Kind
 
 if TYPE_CHECKING:
     from devclient.device import Device
+    from devclient.install.parents import Parents
     from devclient.plan import Plan
 
 
-def after_commit(plan: Plan, device: Device) -> None:
+def after_commit(plan: Plan, device: Device, parents: Parents) -> None:
     """Keep what `plan` has replaced, and remove what was kept of the time before that."""
     last = device.plans.last
     if last and last.attempt != plan.attempt:
         switch.forget([step for step in last.steps if not plan.touches(step.package)], device.files)
-    switch.settle(plan, device.files)
+    switch.settle(plan, parents)
     if plan.kind is Kind.UPDATE:
         device.plans.commit()
     else:
@@ -28,9 +29,9 @@ def after_commit(plan: Plan, device: Device) -> None:
     _tidy(device)
 
 
-def after_nothing(plan: Plan, device: Device) -> None:
+def after_nothing(plan: Plan, device: Device, parents: Parents) -> None:
     """Remove what was laid out for `plan`, which changed nothing in the end; what was downloaded stays."""
-    prepare.discard(plan, device.files)
+    prepare.discard(plan, parents)
     if plan.kind is Kind.UPDATE and plan.touches(device.settings.itself):
         succession.withdraw(device)
     _tidy(device)

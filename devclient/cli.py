@@ -78,6 +78,8 @@ def main(ctx: click.Context, file: Path | None) -> None:
     """Keep the packages of this device up to date from a mirror."""
     # whoever started us may ignore it, and then no child could be waited for
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if ctx.invoked_subcommand != "init":  # what that writes is the owner's: all else has the mode that it should have
+        os.umask(0o022)
     ctx.obj = (file or _settings(ctx.invoked_subcommand)).absolute()
     ctx.with_resource(_logging())
 

@@ -58,7 +58,7 @@ def download(offer: Offer, source: Blobs, folder: Path, files: Files, progress: 
     if _holds(whole, sha256, progress):
         return Blob(sha256, offer.size, whole)
     _remove(whole, files)
-    files.make_folder(folder)
+    files.make_folder(folder, 0o700)
     part = _Part(folder / f"{sha256}.part", offer.size, files, progress)
     progress(part.size)
     if not part.is_whole:

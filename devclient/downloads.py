@@ -67,7 +67,8 @@ def _blobs(plan: Plan, device: Device) -> list[tuple[Step, str]]:
     return [
         (step, after.sha256)
         for step, after in new
-        if step.is_folder or not prepare.holds(step.path, after.sha256, after.size, lambda _: device.lifeline.go_on())
+        if step.is_folder
+        or not prepare.holds(step.path, after.sha256, after.size, device.files, lambda _: device.lifeline.go_on())
     ]
 
 

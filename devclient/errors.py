@@ -182,6 +182,15 @@ class PlaceError(DeviceError):
         self.local = local
 
 
+class LostError(PlaceError):
+    """Somebody has exchanged the folder of a package, or what was laid out in it; nothing is touched there any more."""
+
+    code = "lost"
+
+    def __init__(self, local: str, problem: str) -> None:
+        super().__init__(local, f"{problem}; nothing was touched there, see to it by hand")
+
+
 class SpaceError(DeviceError):
     """A file system has too little free space for an update.
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from devclient import work_folder
 from devclient.errors import BusyError
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ _WIDTH = 20  # the process id is padded, so that a shorter one covers a longer o
 
 @contextlib.contextmanager
 def hold(file: Path, files: Files) -> Iterator[None]:
-    """Hold the lock `file`, which says who holds it.
+    """Hold the lock `file`, which says who holds it, and which no other user can open: opening it is all it takes.
 
     Raises:
         BusyError: another process holds it.
     """
-    files.make_folder(file.parent)
-    descriptor = files.calls.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    work_folder.ready(file.parent, files)
+    descriptor = files.calls.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, work_folder.OUR_FILE)
     try:
         _acquire(descriptor, file)
         files.calls.write(descriptor, f"{os.getpid():<{_WIDTH}}\n".encode())

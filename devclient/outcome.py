@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from devclient.plan import Kind
 from devclient.records.results import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from devclient.plan import Plan, Step
     from devclient.records.journal import Cause
 
@@ -34,12 +36,14 @@ class Done:
         cause: why it was rolled back, if it was.
         output: the last output of the hook that failed.
         complaints: what went wrong besides, without changing the outcome.
+        lost: the packages whose places were exchanged meanwhile, and what is known of that.
     """
 
     plan: Plan
     cause: Cause | None
     output: str
     complaints: tuple[str, ...]
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome:
@@ -63,6 +67,8 @@ def _of_step(step: Step, done: Done, at: str) -> Result:
     result = Result(step.package, step.branch, done.outcome, version, at=at, complaints=list(done.complaints))
     if done.plan.kind is Kind.UPDATE:
         result = replace(result, offered=offered)
+    if lost := done.lost.get(step.package):
+        return replace(result, outcome="lost", message=lost, code="lost", exit_code=1)
     if done.cause is None:
         return replace(result, outcome="updated" if offered else "removed", to=offered)
     exit_code = 75 if done.cause.code in _PASSING else 1

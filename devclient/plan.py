@@ -102,6 +102,48 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The folder in which a package's place is, as it was when all was laid out.
+
+    Attributes:
+        inode: 0 where the file system gives no lasting ones.
+        user: who owned it.
+    """
+
+    inode: int
+    user: int
+    mode: int
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A file, or a link, that was laid out beside a place.
+
+    Attributes:
+        sha256: of its bytes, or of what the link says; "" for a folder.
+    """
+
+    inode: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What belongs to one step of a plan, by which it is known again after a cut.
+
+    Attributes:
+        new: what is to take the place; None for nothing.
+        old: what is to come back if the update is undone; None for nothing.
+        laid_out: whether those two are there; before that, nobody knows what lies under their names.
+    """
+
+    parent: Parent
+    new: Laid | None = None
+    old: Laid | None = None
+    laid_out: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
     """One update: packages that change together, in dependency order.
 

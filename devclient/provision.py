@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from devclient import poll, state
 from devclient.check import check
 from devclient.errors import PlaceError, ProvisionError
-from devclient.install import place
+from devclient.install import access, place
 from devclient.settings import config, sample
 from devclient.state import Package
 from devclient.trust import pinned
@@ -82,6 +82,16 @@ def entry(name: str, branch: str, local: str, device: Device, *, adopt: bool = F
     target = place.resolve(local, settings.allow, link if local.endswith("/") else "")
     place.found(local, target, link, adopt=adopt)
     return Package({**wanted.fields, "local": local})
+
+
+def remarks(package: Package, device: Device) -> list[str]:
+    """Say what its owner should know of a package's place; nothing if it cannot be told yet."""
+    link = device.sets.link(package.name) if package.is_folder else ""
+    try:
+        target = place.resolve(package.local, device.settings.allow, link)
+        return access.remarks(target, device.work.resolve(), is_folder=package.is_folder)
+    except (PlaceError, OSError):
+        return []
 
 
 def pin(name: str, versions: str, device: Device) -> Package:

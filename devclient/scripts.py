@@ -15,6 +15,8 @@ from devclient.hooks import Hook
 from devclient.plan import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from devclient.plan import Plan, Release, Step
     from devclient.records.contents import Contents
     from mirror.content import Content
@@ -28,8 +30,9 @@ ROLLED_BACK = "rolled-back"
 class Scripts:
     """The commands of one plan."""
 
-    def __init__(self, plan: Plan, contents: Contents, parts: Path) -> None:
-        self._plan, self._contents, self._parts = plan, contents, parts
+    def __init__(self, plan: Plan, contents: Contents, parts: Path, link: Callable[[str], str]) -> None:
+        """Find what `plan` runs; `link` tells by which path of our own a folder package is reached."""
+        self._plan, self._contents, self._parts, self._link = plan, contents, parts, link
 
     def before(self, step: Step) -> Hook | None:
         """Return what the new release wants run before anything is switched."""
@@ -51,8 +54,9 @@ class Scripts:
         content = self._content(step.after)
         if content is None or not content.restore:
             return None
-        # a relative path is one of the folder that is in place now, whichever release that is
-        path = Path(step.target, content.restore) if step.is_folder else Path(content.restore)
+        # a relative path is one of the folder that is in place now, whichever release that is; not by way of the place
+        # itself, which whoever may write to its folder can exchange for another
+        path = Path(self._link(step.package), content.restore) if step.is_folder else Path(content.restore)
         if not path.is_absolute() or not path.is_file():
             _log.warning("%s: its restore script %s is not there", step, path)
             return None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from devclient import lock
 from devclient.held_errors import SuccessorError
 from devclient.plan import Found, Kind
+from mirror import blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,11 +120,14 @@ def running() -> list[str]:
 
 def _keep(path: Path, device: Device) -> None:
     """Give the file `path` a name of its own; those beside it are the new one's while the update is being undone."""
-    kept = device.work / _KEPT
-    try:
-        device.files.link(path, kept)
-    except OSError:  # the work folder is on another file system, or on one that has no second names
-        device.files.replace(kept, path.read_bytes(), mode=path.stat().st_mode & 0o7777)
+    files = device.files
+    with files.open_folder(path.parent) as folder, files.open_folder(device.work.resolve()) as work:
+        try:
+            folder.link(path.name, work, _KEPT)
+        except OSError:  # the work folder is on another file system, or on one that has no second names
+            with folder.read(path.name) as descriptor:
+                data, mode = b"".join(blobs.chunks(descriptor)), os.fstat(descriptor).st_mode & 0o7777
+            files.replace(device.work / _KEPT, data, mode=mode)
 
 
 def _kept(step: Step, plan: Plan, device: Device) -> list[Path]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
-from devclient import blame, clean, downloads, hooks, state, states, succession
-from devclient.errors import JournalError, RebootError, StateChangedError, SuccessionError
+from devclient import blame, clean, downloads, hooks, states, succession
+from devclient.errors import JournalError, LostError, RebootError, SuccessionError
 from devclient.install import commit, prepare, room, switch
+from devclient.install.parents import Parents
 from devclient.outcome import Done
 from devclient.plan import Kind
 from devclient.records import journal
@@ -60,16 +61,17 @@ def carry_out(planned: Plan, contents: Iterable[Content], device: Device, *, for
         succession.see_that_it_is_over(device)
     if downloads.are_here(planned, device):
         _see_that_nothing_holds(planned, device)  # or each poll would begin in vain
-    update = Update(planned, open_journal(device), device, forced=forced)
-    update.offer(contents)
-    try:
-        update.download()
-        _see_that_nothing_holds(planned, device)
-        update.prepare()
-    except (OTAError, OSError):
-        update.give_up()
-        raise
-    return update.settle()
+    with Parents({}, device.files) as parents:
+        update = Update(planned, open_journal(device), device, parents, forced=forced)
+        update.offer(contents)
+        try:
+            update.download()
+            _see_that_nothing_holds(planned, device)
+            update.prepare()
+        except (OTAError, OSError):
+            update.give_up()
+            raise
+        return update.settle()
 
 
 def recover(device: Device, *, early: bool = False) -> Done | None:
@@ -98,7 +100,8 @@ def recover(device: Device, *, early: bool = False) -> Done | None:
         _log.info("the update to %s has had its reboot, and goes on once services are up", planned)
         return None
     _log.info("the update to %s stands in %s, and is taken up", planned, record.state)
-    return Update(planned, written, device).take_up()
+    with Parents(device.plans.places(planned), device.files) as parents:
+        return Update(planned, written, device, parents).take_up()
 
 
 def _see_that_nothing_holds(planned: Plan, device: Device) -> None:
@@ -116,10 +119,13 @@ def open_journal(device: Device) -> Journal:
 class Update:
     """An update at work; its methods are called in the order in which they stand here."""
 
-    def __init__(self, planned: Plan, written: Journal, device: Device, *, forced: bool = False) -> None:
+    def __init__(
+        self, planned: Plan, written: Journal, device: Device, parents: Parents, *, forced: bool = False
+    ) -> None:
         self._plan, self._journal, self._device, self._forced = planned, written, device, forced
+        self._parents = parents
         self._files, self._sets, self._contents = device.files, device.sets, device.contents
-        self._scripts = Scripts(planned, device.contents, device.parts)
+        self._scripts = Scripts(planned, device.contents, device.parts, device.sets.link)
         self._hooks = Running(written, device.runner)
 
     # nothing is switched yet, and it may be given up
@@ -144,16 +150,17 @@ class Update:
         limits = Limits(folders.bytes, folders.entries)
         sizes = prepare.unpacked(self._plan, self._device.parts, limits, self._device.lifeline.go_on)
         room.check([(self._device.work, size) for size in sizes], self._device.free)
-        prepare.prepare(self._plan, self._device.parts, self._sets, limits, self._files)
+        source = prepare.Source(self._device.parts, limits)
+        prepare.prepare(self._plan, self._parents, source, self._sets, self._device.plans)
         commit.prepare(self._plan, self._device.settings.state, self._contents, self._files)
         succession.prepare(self._plan, self._device)
-        self._see_that_nothing_changed()
+        commit.see_that_nothing_changed(self._plan, self._device.settings.state)
         _see_that_nothing_holds(self._plan, self._device)  # copying and unpacking may have taken long
         self._journal.enter(State.PREPARED)
 
     def give_up(self) -> None:
         """Forget what was laid out; what was downloaded stays for the next try."""
-        clean.after_nothing(self._plan, self._device)
+        clean.after_nothing(self._plan, self._device, self._parents)
         self._end()
 
     # from here on it comes to its end, if not now then after the next start
@@ -178,19 +185,20 @@ class Update:
         while (now := self._journal.record.state) is not State.IDLE:
             try:
                 self._ACTIONS[now](self)
-            except OSError as error:
+            except (LostError, OSError) as error:
                 if State.ROLLING_BACK not in states.TABLE[now].next:
                     raise
-                self._roll_back(journal.cause("system", str(error)))
+                self._roll_back(journal.cause("lost" if isinstance(error, LostError) else "system", str(error)))
             cause = self._journal.record.cause or cause
-        return Done(self._plan, cause, self._hooks.output, tuple(self._hooks.complaints))
+        lost = {package: str(error) for package, error in self._parents.lost.items()}
+        return Done(self._plan, cause, self._hooks.output, tuple(self._hooks.complaints), lost)
 
     def _install(self) -> None:
         for number, step in enumerate(self._plan.steps, 1):
             ending = self._hooks.run(self._scripts.before(step), begun=number)
             if ending and self._fails(step, "BeforeUpdate", ending):
                 return
-        switch.switch(self._plan, self._sets, self._files)
+        switch.switch(self._plan, self._parents, self._sets)
         self._journal.enter(State.INSTALLED, begun=len(self._plan.steps))
 
     def _confirm(self) -> None:
@@ -212,11 +220,11 @@ class Update:
         _log.info("the update to %s is committed", self._plan)
         self._restore(UPDATED)
         blame.after_commit(self._plan, self._device)
-        clean.after_commit(self._plan, self._device)
+        clean.after_commit(self._plan, self._device, self._parents)
         self._end()
 
     def _undo(self) -> None:
-        switch.switch_back(self._plan, self._sets, self._files)
+        switch.switch_back(self._plan, self._parents, self._sets)
         begun = reversed(self._plan.steps[: self._journal.record.begun])
         self._hooks.take_turns("AfterUpdate", [(step, self._scripts.undone(step)) for step in begun])
         blame.after_rollback(self._plan, self._cause, self._device)
@@ -226,7 +234,7 @@ class Update:
         tell = _log.debug if self._cause.code == "postponed" else _log.warning  # that is no news at each poll
         tell("%s is rolled back: %s", self._plan, self._cause.message)
         self._restore(ROLLED_BACK)
-        clean.after_nothing(self._plan, self._device)
+        clean.after_nothing(self._plan, self._device, self._parents)
         self._end()
 
     _ACTIONS: ClassVar[Mapping[State, Callable[[Update], None]]] = {
@@ -245,13 +253,6 @@ class Update:
         if cause is None:
             raise RuntimeError("nothing is being rolled back")
         return cause
-
-    def _see_that_nothing_changed(self) -> None:
-        file = self._device.settings.state
-        current = state.load(file)
-        for step in self._plan.steps:
-            if state.fingerprint(current.package(step.package)) != step.entry:
-                raise StateChangedError(file, step.package)
 
     def _fails(self, step: Step, what: str, ending: Ending) -> bool:
         """Tell whether a hook was the end of the update; if so, it is being rolled back."""

@@ -51,11 +51,16 @@ def chunks(descriptor: int, progress: Callable[[int], None] = lambda _: None) ->
 
 def digest(path: Path, progress: Callable[[int], None] = lambda _: None) -> tuple[str, int]:
     """Return the SHA-256 and the size in bytes of a file."""
-    result, size = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file:
-        for chunk in chunks(file.fileno(), progress):
-            result.update(chunk)
-            size += len(chunk)
+        return hashed(file.fileno(), progress)
+
+
+def hashed(descriptor: int, progress: Callable[[int], None] = lambda _: None) -> tuple[str, int]:
+    """Return the SHA-256 and the size in bytes of what is left of an open file."""
+    result, size = hashlib.sha256(), 0
+    for chunk in chunks(descriptor, progress):
+        result.update(chunk)
+        size += len(chunk)
     return result.hexdigest(), size
 
 

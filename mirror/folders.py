@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ON_THE_WAY = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # it need not be readable
+_ITSELF = getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNNAMED = getattr(os, "O_TMPFILE", os.O_DIRECTORY) | os.O_WRONLY | os.O_CLOEXEC
+# of a file system without them: overlay says the first, kernels that do not know the flag the second
+_NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -150,7 +154,47 @@ class Folder:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def identify(self, name: str) -> Iterator[int]:
+        """Hold on to whatever has a name, following no link; yields a descriptor that only tells what it is.
+
+        Raises:
+            FileNotFoundError: nothing has the name.
+        """
+        with self._naming(name):
+            descriptor = os.open(_single(name), _ITSELF, dir_fd=self.descriptor)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
     # changing
+
+    @contextlib.contextmanager
+    def appear(self, name: str, mode: int = 0o600) -> Iterator[Writer]:
+        """Write a new file that gets its name in the end, so that nobody can open it or exchange it before.
+
+        Where the file system has no files without a name, it has its name from the start.
+
+        Raises:
+            FileExistsError: something has the name.
+        """
+        try:
+            with self._naming(name):
+                descriptor = self._calls.open(Path(), _UNNAMED, mode, at=self.descriptor)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            with self.create(name, mode) as writer:
+                yield writer
+            return
+        writer = Writer(self._calls, descriptor, self.path / name)
+        try:
+            yield writer
+            with self._naming(name):
+                self._calls.flink(descriptor, _single(name), at=self.descriptor)
+        finally:
+            writer.close()
 
     @contextlib.contextmanager
     def create(self, name: str, mode: int = 0o644) -> Iterator[Writer]:

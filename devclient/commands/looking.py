@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devclient import assembly, gate, poll, state
+from devclient import assembly, gate, poll, provision, state
 from devclient.commands import options
 from devclient.records import results
 from devclient.settings import config
@@ -67,7 +67,11 @@ def status(file: Path, *, as_json: bool) -> None:
     trust = facts.trust(settings, remote_status.statuses(settings), facts.failures(packages, last))
     with assembly.device(settings, lasting=False) as (device, _):
         bad, pending, undo = device.marks.listed(), facts.pending(device), facts.undoing(device)
-    rows = [facts.of_package(each, last.get(each.name), undone.get(each.name), bad, unneeded) for each in packages]
+        remarks = {each.name: provision.remarks(each, device) for each in packages}
+    rows = [
+        facts.of_package(each, last.get(each.name), undone.get(each.name), bad, unneeded, remarks[each.name])
+        for each in packages
+    ]
     options.show(settings, trust, rows, report.packages, as_json=as_json, pending=pending, rollback=undo)
 
 

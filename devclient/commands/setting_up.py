@@ -93,10 +93,13 @@ def add(file: Path, package: str, branch: str, local: str, *, adopt: bool) -> No
     settings = config.load(file)
     with options.locked(settings) as device:
         wanted = provision.add(package, branch, local, device, adopt=adopt)
+        remarks = provision.remarks(wanted, device)
     where = f"{wanted.name} from {wanted.branch} goes to {wanted.local}"
     terminal.echo(
         f"{where}; {wanted.version} is installed" if wanted.version else f"{where}; `otadevice update` installs it"
     )
+    for remark in remarks:
+        click.echo(f"warning: {remark}", err=True)
 
 
 @click.command(epilog=options.example("adopt app --branch stable --local /opt/app/app", "adopt app"))

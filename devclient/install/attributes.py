@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from mirror.files import Files
+    from mirror.folders import Folder
 
 # they vouch for the bytes, which are others now
 _OF_THE_BYTES = frozenset({"security.ima", "security.evm"})
@@ -36,16 +36,20 @@ class Attributes:
             files.calls.fsetxattr(descriptor, name, value)
 
 
-def of(path: Path) -> Attributes:
-    """Read the attributes of a file; those of a first install if there is none."""
+def of(folder: Folder, name: str) -> Attributes:
+    """Read the attributes of an ordinary file in a folder; those of a first install if there is none."""
     try:
-        found = path.stat()
+        with folder.identify(name) as descriptor:
+            found = os.fstat(descriptor)
+            if stat.S_ISREG(found.st_mode):
+                extended = _extended(f"/proc/self/fd/{descriptor}")
+                return Attributes(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, extended)
     except FileNotFoundError:
-        return Attributes(0o755, os.geteuid(), os.getegid())
-    return Attributes(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, _extended(path))
+        pass
+    return Attributes(0o755, os.geteuid(), os.getegid())
 
 
-def _extended(path: Path) -> dict[str, bytes]:
+def _extended(path: str) -> dict[str, bytes]:
     try:
         names = os.listxattr(path)
     except OSError as error:

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from devclient import state
+from devclient.errors import StateChangedError
 from devclient.plan import Kind
 from devclient.state import OURS, Package
 
@@ -33,6 +34,18 @@ def prepare(plan: Plan, file: Path, contents: Contents, files: Files) -> None:
         raise RuntimeError(f"the content of {lost[0]} was not kept")
     blank = bytes(2 * len(state.encode(_merged(state.load(file), plan, contents))) + _MARGIN)
     files.replace(_spare(file), blank, like=file.resolve())
+
+
+def see_that_nothing_changed(plan: Plan, file: Path) -> None:
+    """See that the owner has not changed the entries of a plan's packages since it was made.
+
+    Raises:
+        StateChangedError: they have.
+    """
+    current = state.load(file)
+    for step in plan.steps:
+        if state.fingerprint(current.package(step.package)) != step.entry:
+            raise StateChangedError(file, step.package)
 
 
 def commit(plan: Plan, file: Path, contents: Contents, files: Files) -> None:

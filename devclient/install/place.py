@@ -1,6 +1,7 @@
 """Where a package may go on this device, and what is kept beside it.
 
-Links are followed first and judged by where they lead. Nothing is made here.
+Links are followed first, each only where nobody but root and otadevice's user can exchange it, and judged by where
+they lead. Nothing is made here.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devclient.errors import PlaceError
+from devclient.install import access
 from devclient.plan import Found
 from mirror import rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mirror.folders import Folder
 
 _MOST_LINKS = 40
 """As many as Linux follows."""
@@ -32,13 +36,14 @@ def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
         link: for a folder, what our own link at its place says: that one is not followed.
 
     Raises:
-        PlaceError: it is not inside one of the folders `allow`, a circle of links, or has a name that is ours.
+        PlaceError: it is not inside one of the folders `allow`, leads through a link that others can exchange, or has
+            a name that is ours.
     """
     if not local:
         raise PlaceError(local, "nobody says where the package goes: set `local` in the state file")
     if fault := rules.local(local):
         raise PlaceError(local, " ".join(fault))
-    path = _in_the_end(Path(local), link)
+    path = _in_the_end(local, link)
     folders = [Path(os.path.realpath(folder)) for folder in allow]
     if not any(folder in path.parents for folder in folders):
         leads = "" if path == Path(local) else f" leads to {path}, which"
@@ -67,7 +72,24 @@ def found(local: str, target: Path, link: str, *, adopt: bool = False) -> Found:
         mode = target.lstat().st_mode
     except FileNotFoundError:
         return Found.NOTHING
-    if stat.S_ISLNK(mode) and os.fspath(target.readlink()) == link:
+    return _judge(local, mode, os.fspath(target.readlink()) if stat.S_ISLNK(mode) else "", link, adopt=adopt)
+
+
+def found_in(folder: Folder, local: str, target: Path, link: str, *, adopt: bool = False) -> Found:
+    """Tell the same by the opened folder in which `target` lies.
+
+    Raises:
+        PlaceError: it is in the way.
+    """
+    facts = folder.look(target.name)
+    if facts is None:
+        return Found.NOTHING
+    leads_to = folder.leads_to(target.name) if stat.S_ISLNK(facts.st_mode) else ""
+    return _judge(local, facts.st_mode, leads_to, link, adopt=adopt)
+
+
+def _judge(local: str, mode: int, leads_to: str, link: str, *, adopt: bool) -> Found:
+    if stat.S_ISLNK(mode) and leads_to == link:
         return Found.LINK
     if stat.S_ISLNK(mode):
         raise PlaceError(local, "is a link that leads in a circle: remove it")
@@ -104,20 +126,38 @@ def aside(target: Path) -> Path:
     return target.with_name(f".{target.name}{_ASIDE}")
 
 
-def is_folder(path: Path) -> bool:
+def is_folder(folder: Folder, name: str) -> bool:
     """Tell whether there is a folder itself, not a link to one."""
-    return path.is_dir() and not path.is_symlink()
+    facts = folder.look(name)
+    return facts is not None and stat.S_ISDIR(facts.st_mode)
 
 
-def _in_the_end(path: Path, link: str) -> Path:
+def _in_the_end(local: str, link: str) -> Path:
     """Follow links: to our own if one of them is that, otherwise to where they lead."""
-    next_one = path
-    for _ in range(_MOST_LINKS):
-        here = Path(os.path.realpath(next_one.parent), next_one.name)
-        if not here.is_symlink():
-            break
-        leads_to = os.fspath(here.readlink())
-        if leads_to == link:
-            return here
-        next_one = here.parent / leads_to
-    return Path(os.path.realpath(path))
+    here, is_safe, links = Path("/"), True, 0
+    left = list(reversed(Path(local).parts[1:]))
+    while left:
+        name = left.pop()
+        path = here.parent if name == ".." else here / name
+        try:
+            facts = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            here = path
+            continue
+        if not stat.S_ISLNK(facts.st_mode):
+            is_safe = is_safe and not access.may_be_exchanged(facts, here.stat())
+            here = path
+            continue
+        leads_to = os.fspath(path.readlink())
+        if leads_to == link and not left:
+            return path
+        if (links := links + 1) > _MOST_LINKS:
+            return Path(local)
+        if not is_safe or access.is_open(here.stat()) or access.is_foreign(facts):
+            raise PlaceError(
+                local, f"leads through {path}, a link that others than root can exchange: name the place itself"
+            )
+        if leads_to.startswith("/"):
+            here, is_safe = Path("/"), True
+        left += reversed([part for part in leads_to.split("/") if part not in {"", "."}])
+    return here

@@ -9,9 +9,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
+import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devclient import unpack
+from devclient import unpack, work_folder
 from devclient.errors import BrokenPromiseError, PlaceError
 from devclient.install import attributes, place
 from devclient.plan import Found, Kind
@@ -22,10 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devclient.install.attributes import Attributes
+    from devclient.install.parents import Parents
     from devclient.install.sets import Sets
-    from devclient.plan import Plan, Step
+    from devclient.plan import Plan, Release, Step
+    from devclient.records.plans import Plans
     from mirror.archive.archive import Limits
     from mirror.files import Files
+    from mirror.folders import Folder
 
 _log = logging.getLogger(__name__)
 
@@ -33,28 +39,49 @@ _log = logging.getLogger(__name__)
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 
 
-def prepare(plan: Plan, parts: Path, sets: Sets, limits: Limits, files: Files) -> None:
-    """Lay out all that `plan` brings; the blobs are in the folder `parts`.
+def prepare(plan: Plan, parents: Parents, source: Source, sets: Sets, plans: Plans) -> None:
+    """Lay out all that `plan` brings, and have `plans` note what belongs to its places: first their folders, then all.
 
     Raises:
         ArchiveError: a folder's package cannot be unpacked.
         BrokenPromiseError: a blob's bytes are no longer those that were verified.
         PlaceError: something else came to lie at a place since the plan was made.
     """
+    files = plans.files
     for step in plan.steps:
-        target = step.path
-        _make_folder(target.parent, files)
-        _make_way(step, files)
+        parents.make(step)
+    plans.note(plan, parents.recorded)
+    for step in plan.steps:
+        folder = parents.of(step)
+        _make_way(step, folder)
         if plan.kind is Kind.ROLLBACK:
-            _lay_out_previous(step, sets, files)
+            _lay_out_previous(step, folder, sets, files)
+        elif step.is_folder and step.after:
+            _unpack(step, step.after, source, sets, files)
+            _lay_out_link(step, folder, sets)
         elif step.after:
-            _lay_out(step, step.after.sha256, parts, sets, limits, files)
-        _keep(step, target, sets, files)
-        files.sync_folder(target.parent)
+            _lay_out_file(step, step.after, folder, source, files)
+        _keep(step, folder, sets, files)
+        folder.sync()
     if plan.before != plan.after:
         _make_set(plan, sets, files)
     for step in plan.steps:
-        _see_that_nothing_changed(step, sets)
+        _see_that_nothing_changed(step, parents.of(step), sets)
+        parents.record(step, step.after.sha256 if step.after and plan.kind is Kind.UPDATE else "")
+    plans.note(plan, parents.recorded)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where what is laid out comes from.
+
+    Attributes:
+        parts: the folder of the verified blobs.
+        limits: what an archive may unpack to.
+    """
+
+    parts: Path
+    limits: Limits
 
 
 def unpacked(plan: Plan, parts: Path, limits: Limits, go_on: Callable[[], None]) -> list[int]:
@@ -63,54 +90,69 @@ def unpacked(plan: Plan, parts: Path, limits: Limits, go_on: Callable[[], None])
     return [unpack.measure(parts / after.sha256, str(step), limits, go_on).on_disk for step, after in new]
 
 
-def holds(target: Path, sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:
-    """Tell whether these bytes are installed at `target` already; see `blobs.digest`."""
-    return target.is_file() and target.stat().st_size == size and blobs.digest(target, progress)[0] == sha256
+def holds(target: Path, sha256: str, size: int, files: Files, progress: Callable[[int], None] = lambda _: None) -> bool:
+    """Tell whether these bytes are installed at `target` already; see `blobs.hashed`."""
+    try:
+        with files.open_folder(target.parent) as folder:
+            return _has(folder, target.name, sha256, size, progress)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
-def discard(plan: Plan, files: Files) -> None:
+def discard(plan: Plan, parents: Parents) -> None:
     """Remove what was laid out beside the places of `plan`, whose own names nothing has taken yet."""
     for step in plan.steps:
-        for path in _ours(step):
-            if not place.is_folder(path):  # what `prepare` refused to take for its own
-                files.remove(path)
+        if not (step.package in parents.recorded or step.path.parent.exists()):
+            continue  # cut off before its folder was made
+        with parents.sparing(step):
+            folder = parents.of(step)
+            for name in _ours(step):
+                if not place.is_folder(folder, name):  # what `prepare` refused to take for its own
+                    parents.check(step, name)
+                    folder.remove(name)
 
 
-def _lay_out(step: Step, sha256: str, parts: Path, sets: Sets, limits: Limits, files: Files) -> None:
-    blob, new = parts / sha256, place.new(step.path)
-    if step.is_folder:
-        folder = sets.folder(step.folder)
-        files.remove_tree(folder)
-        files.make_folder(folder.parent)
-        unpack.unpack(blob, folder, str(step), sha256, limits, files)
-        _lay_out_link(step, sets, files)
-    elif blob.exists():
-        _copy(blob, new, attributes.of(step.path), files, expected=sha256)
-    elif step.after and holds(step.path, sha256, step.after.size):
-        _give_name(step.path, new, files)  # nothing was downloaded because it is there
+def _unpack(step: Step, after: Release, source: Source, sets: Sets, files: Files) -> None:
+    folder = sets.folder(step.folder)
+    files.remove_tree(folder)
+    files.make_folder(folder.parent, work_folder.OPEN)
+    unpack.unpack(source.parts / after.sha256, folder, str(step), after.sha256, source.limits, files)
+    _log.info("%s is ready to go to %s", step, step.local)
+
+
+def _lay_out_file(step: Step, after: Release, folder: Folder, source: Source, files: Files) -> None:
+    blob, (new, _) = source.parts / after.sha256, _ours(step)
+    if blob.exists():
+        looks = attributes.of(folder, step.path.name)
+        with blob.open("rb", buffering=0) as reader:
+            _copy(reader.fileno(), folder, new, looks, files, expected=after.sha256)
+    elif _has(folder, step.path.name, after.sha256, after.size):
+        _give_name(folder, step.path.name, new, files)  # nothing was downloaded because it is there
     else:
         raise PlaceError(step.local, "was changed during the update, which was given up; update again")
     _log.info("%s is ready to go to %s", step, step.local)
 
 
-def _lay_out_previous(step: Step, sets: Sets, files: Files) -> None:
+def _lay_out_previous(step: Step, folder: Folder, sets: Sets, files: Files) -> None:
+    previous = folder.look(place.previous(step.path).name)
     if step.is_folder and step.after:
-        _lay_out_link(step, sets, files)
-    elif place.previous(step.path).is_file():
-        _give_name(place.previous(step.path), place.new(step.path), files)
+        _lay_out_link(step, folder, sets)
+    elif previous and stat.S_ISREG(previous.st_mode):
+        _give_name(folder, place.previous(step.path).name, place.new(step.path).name, files)
 
 
-def _lay_out_link(step: Step, sets: Sets, files: Files) -> None:
+def _lay_out_link(step: Step, folder: Folder, sets: Sets) -> None:
     if step.found is not Found.LINK:
-        files.symlink(sets.link(step.package), place.new(step.path))
+        folder.symlink(sets.link(step.package), place.new(step.path).name)
 
 
-def _keep(step: Step, target: Path, sets: Sets, files: Files) -> None:
+def _keep(step: Step, folder: Folder, sets: Sets, files: Files) -> None:
     """Give what is at the place the name under which undoing finds it."""
+    old = place.old(step.path).name
     if step.found is Found.FILE:
-        _give_name(target, place.old(target), files)
+        _give_name(folder, step.path.name, old, files)
     elif step.found is Found.LINK and step.after is None:
-        files.symlink(sets.link(step.package), place.old(target))
+        folder.symlink(sets.link(step.package), old)
 
 
 def _make_set(plan: Plan, sets: Sets, files: Files) -> None:
@@ -124,53 +166,61 @@ def _make_set(plan: Plan, sets: Sets, files: Files) -> None:
     files.sync_all(sets.folder("").parent)
 
 
-def _see_that_nothing_changed(step: Step, sets: Sets) -> None:
+def _see_that_nothing_changed(step: Step, folder: Folder, sets: Sets) -> None:
     link = sets.link(step.package)
     adopt = step.found is Found.FOLDER
-    if place.found(step.local, step.path, link, adopt=adopt) is not step.found:
+    if place.found_in(folder, step.local, step.path, link, adopt=adopt) is not step.found:
         raise PlaceError(step.local, "something else came to lie there during the update; nothing was changed")
 
 
-def _make_folder(folder: Path, files: Files) -> None:
-    if not folder.exists():
-        files.make_folder(folder)
-        files.sync_all(folder)
+def _ours(step: Step) -> tuple[str, str]:
+    return place.new(step.path).name, place.old(step.path).name
 
 
-def _ours(step: Step) -> tuple[Path, Path]:
-    return place.new(step.path), place.old(step.path)
-
-
-def _make_way(step: Step, files: Files) -> None:
+def _make_way(step: Step, folder: Folder) -> None:
     """Remove what lies under the names that are ours, or switching would take it for what was laid out."""
     # one folder of its owner's can be kept, the one that was adopted first
-    kept = (place.previous(step.path),) if step.found is Found.FOLDER else ()
-    for path in (*_ours(step), *kept):
-        if place.is_folder(path):
-            raise PlaceError(step.local, f"{path} is in the way: move it away")
-    for path in _ours(step):
-        files.remove(path)
+    kept = (place.previous(step.path).name,) if step.found is Found.FOLDER else ()
+    for name in (*_ours(step), *kept):
+        if place.is_folder(folder, name):
+            raise PlaceError(step.local, f"{folder.path / name} is in the way: move it away")
+    for name in _ours(step):
+        folder.remove(name)
 
 
-def _give_name(source: Path, target: Path, files: Files) -> None:
+def _has(folder: Folder, name: str, sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:
+    """Tell whether an ordinary file in a folder has these bytes."""
+    facts = folder.look(name)
+    if facts is None or not stat.S_ISREG(facts.st_mode) or facts.st_size != size:
+        return False
+    with folder.read(name) as descriptor:
+        return blobs.hashed(descriptor, progress)[0] == sha256
+
+
+def _give_name(folder: Folder, name: str, second: str, files: Files) -> None:
     """Give a file a second name; where a file system has none, the name is that of a copy."""
     try:
-        files.link(source, target)
+        folder.link(name, folder, second)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _copy(source, target, attributes.of(source), files)
+        with folder.read(name) as descriptor:
+            _copy(descriptor, folder, second, attributes.of(folder, name), files)
 
 
-def _copy(source: Path, target: Path, looks: Attributes, files: Files, expected: str = "") -> None:
-    """Copy a file durably, hashing it on the way if a hash is `expected` of it."""
+def _copy(source: int, folder: Folder, name: str, looks: Attributes, files: Files, expected: str = "") -> None:
+    """Copy an open file durably, hashing it on the way if a hash is `expected` of it; its attributes come last."""
     digest = hashlib.sha256()
-    files.remove(target)
-    with source.open("rb", buffering=0) as reader, files.create(target, 0o600) as writer:
-        for chunk in blobs.chunks(reader.fileno()):
+    folder.remove(name)
+    with folder.appear(name) as writer:
+        for chunk in blobs.chunks(source):
             digest.update(chunk)
             writer.write(chunk)
         if expected and digest.hexdigest() != expected:
-            raise BrokenPromiseError(str(source), f"no longer has the SHA-256 {expected}")
+            raise BrokenPromiseError(str(folder.path / name), f"no longer has the SHA-256 {expected}")
         looks.give(writer.descriptor, files)
         writer.sync()
+        copied = os.fstat(writer.descriptor)
+    named = folder.look(name)
+    if named is None or (named.st_dev, named.st_ino) != (copied.st_dev, copied.st_ino):
+        raise PlaceError(str(folder.path / name), "was exchanged while it was written; nothing was changed")

@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from devclient import work_folder
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
@@ -59,7 +61,7 @@ class Sets:
     def make(self, name: str, folders: Mapping[str, str]) -> None:
         """Make a set, and the links that switch to it and back; to be synced by the caller."""
         place = self._work / "sets" / name
-        self._files.make_folder(place)
+        self._files.make_folder(place, work_folder.PASSABLE)
         for package, folder in folders.items():
             self._files.symlink(f"../../folders/{folder}", place / package)
         self._files.symlink(f"sets/{name}", self._work / _NEW)

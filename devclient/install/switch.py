@@ -7,116 +7,140 @@ and be called again. None needs free space on a file system that renames and rem
 from __future__ import annotations
 
 import logging
-import os
+import stat
 from typing import TYPE_CHECKING
 
+from devclient.errors import LostError
 from devclient.install import place
+from devclient.install.parents import Parents
 from devclient.plan import Found, Kind
+from mirror import trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from devclient.install.sets import Sets
     from devclient.plan import Plan, Step
     from mirror.files import Files
+    from mirror.folders import Folder
 
 _log = logging.getLogger(__name__)
 
 
-def switch(plan: Plan, sets: Sets, files: Files) -> None:
-    """Put everything new in place, durably."""
+def switch(plan: Plan, parents: Parents, sets: Sets) -> None:
+    """Put everything new in place, durably.
+
+    Raises:
+        LostError: what was laid out is not there any more, or is something else.
+    """
     for step in plan.steps:
-        _switch(step, files)
+        _switch(step, parents)
     # folders last: their links lead nowhere until this one rename
     if plan.before != plan.after:
         sets.switch()
-    _sync(plan, files)
+    parents.sync(plan.steps)
 
 
-def switch_back(plan: Plan, sets: Sets, files: Files) -> None:
+def switch_back(plan: Plan, parents: Parents, sets: Sets) -> None:
     """Put everything old back in place, durably, however much of it was replaced."""
     if plan.before != plan.after:
         sets.switch_back(plan.before)
     for step in reversed(plan.steps):
-        _switch_back(step, sets, files)
-    _sync(plan, files)
+        with parents.sparing(step):
+            _switch_back(step, parents, sets)
+    parents.sync(plan.steps)
 
 
-def settle(plan: Plan, files: Files) -> None:
+def settle(plan: Plan, parents: Parents) -> None:
     """Keep what was replaced as the previous release, and remove what was kept before that."""
     for step in plan.steps:
-        target = step.path
-        old, previous = place.old(target), place.previous(target)
-        if plan.kind is not Kind.UPDATE or step.found not in {Found.FILE, Found.FOLDER}:
-            _discard(old, files)
-            _discard(previous, files)
-        elif os.path.lexists(old):
-            _keep(old, previous, files)
-    _sync(plan, files)
+        with parents.sparing(step):
+            _settle(plan, step, parents)
+    parents.sync(plan.steps)
 
 
 def forget(steps: Iterable[Step], files: Files) -> None:
     """Remove what is kept of the time before an earlier update that nobody can undo any more."""
-    for step in steps:
-        _discard(place.previous(step.path), files)
+    with Parents({}, files) as parents:
+        for step in steps:
+            with parents.sparing(step):
+                _discard(parents.of(step), place.previous(step.path).name)
 
 
-def _keep(old: Path, previous: Path, files: Files) -> None:
-    if place.is_folder(previous):  # its owner's; `prepare` has seen to it that there is no second one
-        _discard(old, files)
+def _settle(plan: Plan, step: Step, parents: Parents) -> None:
+    folder = parents.of(step)
+    old, previous = place.old(step.path).name, place.previous(step.path).name
+    parents.check(step, old)
+    if plan.kind is not Kind.UPDATE or step.found not in {Found.FILE, Found.FOLDER}:
+        _discard(folder, old)
+        _discard(folder, previous)
+    elif folder.look(old):
+        _keep(folder, old, previous)
+
+
+def _keep(folder: Folder, old: str, previous: str) -> None:
+    if place.is_folder(folder, previous):  # its owner's; `prepare` has seen to it that there is no second one
+        _discard(folder, old)
         return
-    if place.is_folder(old):
-        files.remove(previous)
-    files.rename(old, previous)
-    files.remove(old)  # it is still there if both were names of one file
+    if place.is_folder(folder, old):
+        folder.remove(previous)
+    folder.rename(old, folder, previous)
+    folder.remove(old)  # it is still there if both were names of one file
 
 
-def _switch(step: Step, files: Files) -> None:
-    target = step.path
-    new, old = place.new(target), place.old(target)
+def _switch(step: Step, parents: Parents) -> None:
+    folder, target = parents.of(step), step.path.name
+    new, old = place.new(step.path).name, place.old(step.path).name
+    parents.check(step, new)
+    is_there = folder.look(new) is not None
+    if parents.needs_new(step) and not is_there:
+        raise LostError(step.local, f"{folder.path / new} is not there any more")
     if step.found is Found.FOLDER:
-        files.rename(target, old)
-    if os.path.lexists(new):
-        files.rename(new, target)
-        files.remove(new)  # it is still there if both were names of one file
+        folder.rename(target, folder, old)
+    if is_there:
+        folder.rename(new, folder, target)
+        folder.remove(new)  # it is still there if both were names of one file
     elif step.after is None:
-        files.remove(target)
+        folder.remove(target)
 
 
-def _switch_back(step: Step, sets: Sets, files: Files) -> None:
-    target = step.path
-    new, old = place.new(target), place.old(target)
-    is_kept = os.path.lexists(old)
+def _switch_back(step: Step, parents: Parents, sets: Sets) -> None:
+    folder, target = parents.of(step), step.path.name
+    new, old = place.new(step.path).name, place.old(step.path).name
+    for name in (new, old):
+        parents.check(step, name)
+    is_kept = folder.look(old) is not None
+    if not is_kept:
+        parents.check_restored(step)
     # hooks may have put a folder here, or removed our link
-    if place.is_folder(target) and (is_kept or step.found is not Found.FOLDER):
-        _move_aside(target, files)
-    if step.found is Found.NOTHING and not os.path.lexists(new):
-        files.remove(target)
+    if place.is_folder(folder, target) and (is_kept or step.found is not Found.FOLDER):
+        _move_aside(step, folder)
+    if step.found is Found.NOTHING and not folder.look(new):
+        folder.remove(target)
     if is_kept:
         if step.found is Found.FOLDER:
-            files.remove(target)
-        files.rename(old, target)
-        files.remove(old)  # as above: it was not switched
-    elif step.found is Found.LINK and not target.is_symlink():
-        files.symlink(sets.link(step.package), target)
-    files.remove(new)
+            folder.remove(target)
+        folder.rename(old, folder, target)
+        folder.remove(old)  # as above: it was not switched
+    elif step.found is Found.LINK and not _is_link(folder, target):
+        folder.symlink(sets.link(step.package), target)
+    folder.remove(new)
 
 
-def _move_aside(target: Path, files: Files) -> None:
+def _move_aside(step: Step, folder: Folder) -> None:
     """Give a folder another name that a hook has put where a file or our link should be; what it holds is not ours."""
-    aside = place.aside(target)
-    _log.warning("%s is a folder now, as a hook must have made it; it is moved to %s", target, aside)
-    files.remove_tree(aside)
-    files.rename(target, aside)
+    aside = place.aside(step.path)
+    _log.warning("%s is a folder now, as a hook must have made it; it is moved to %s", step.path, aside)
+    trees.remove(folder, aside.name)
+    folder.rename(step.path.name, folder, aside.name)
 
 
-def _discard(path: Path, files: Files) -> None:
+def _is_link(folder: Folder, name: str) -> bool:
+    facts = folder.look(name)
+    return facts is not None and stat.S_ISLNK(facts.st_mode)
+
+
+def _discard(folder: Folder, name: str) -> None:
     """Remove what was kept, but for a folder: that was its owner's before it was adopted, and stays."""
-    if not place.is_folder(path):
-        files.remove(path)
-
-
-def _sync(plan: Plan, files: Files) -> None:
-    for folder in sorted({step.path.parent for step in plan.steps}):
-        files.sync_folder(folder)
+    if not place.is_folder(folder, name):
+        folder.remove(name)

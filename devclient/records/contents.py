@@ -37,8 +37,8 @@ class Contents:
     def keep(self, kept: Content) -> None:
         """Keep a verified content, durably."""
         if self.get(kept.digest) is None:
-            self._files.make_folder(self._folder)
-            self._files.replace(self._folder / kept.digest, kept.canonical())
+            self._files.make_folder(self._folder, 0o700)
+            self._files.replace(self._folder / kept.digest, kept.canonical(), mode=0o600)
 
     def tidy(self, wanted: Collection[str]) -> None:
         """Remove all but the `wanted` hashes."""

@@ -20,7 +20,7 @@ class Result:
 
     Attributes:
         outcome: "updated", "removed", "nothing newer", "postponed", "rolled back", "waits" after interruptions,
-            "waits for a reboot" or "failed".
+            "waits for a reboot", "lost" or "failed".
         version: what was installed before.
         to: what is installed since, "" if that did not change.
         offered: the release that was to be installed, "" if none was.
@@ -67,7 +67,7 @@ def save(new: Mapping[str, Result], work: Path, files: Files) -> None:
     fields = {key: [result.fields() for result in each.values()] for key, each in found.items()}
     text = json.dumps(fields, indent=2, ensure_ascii=False)
     files.make_folder(work)
-    files.replace(_file(work), f"{text}\n".encode(errors="backslashreplace"))
+    files.replace(_file(work), f"{text}\n".encode(errors="backslashreplace"), mode=0o600)
 
 
 _UNDONE = "rolled back"

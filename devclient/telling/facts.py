@@ -21,6 +21,7 @@ Times are UTC text, versions and paths "" where there is none.
 `status` tells for each package, without a network:
     package, branch, installed, local, pin, auto: as the state file has them.
     unneeded: whether it came along with a package that is not here any more.
+    remarks: who else may change what is installed, or cannot use it, in sentences.
     offered, skipped, yanked: as `check`, as far as the last update knew.
     bad: the releases that are not taken again: content, package, version, reason, at.
     last: what the last update came to, `records.results.Result`.
@@ -100,6 +101,7 @@ def of_package(
     undone: Result | None,
     bad: Iterable[Mapping[str, str]],
     unneeded: Sequence[Package],
+    remarks: Sequence[str],
 ) -> dict[str, Any]:
     """Tell what is installed and wanted of one package, what the last update came to, and what failed here."""
     return {
@@ -110,6 +112,7 @@ def of_package(
         "pin": package.pin,
         "auto": package.auto,
         "unneeded": package in unneeded,
+        "remarks": list(remarks),
         "offered": last.offered if last and last.offered != package.version else "",
         "skipped": last.skipped if last else [],
         "yanked": last.yank_of(package.version) if last else None,

@@ -168,6 +168,7 @@ def _lasting(row: Row, said: str) -> Iterator[str]:
         yield f"pinned to {row['pin']}"
     if row["unneeded"]:
         yield f"came along with a package that is not here any more; `otadevice remove {row['package']}` removes it"
+    yield from row["remarks"]
     for mark in row["bad"]:
         reason = "" if mark["reason"] in said else f": {mark['reason']}"
         yield f"{mark['version']} is not taken until `otadevice clear-bad {row['package']}`{reason}"

@@ -114,7 +114,7 @@ class Memory:
         self._make_folder(file.parent)
         if file.is_dir():
             self._remove(file)
-        self._files.replace(file, data)
+        self._files.replace(file, data, mode=0o600)
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
@@ -122,7 +122,7 @@ class Memory:
         for place in (self._folder.parent, self._folder, folder):
             if not place.is_dir():
                 self._remove(place)
-        self._files.make_folder(folder)
+        self._files.make_folder(folder, 0o700)
         self._files.sync_all(folder)
 
     def _remove(self, path: Path) -> None:

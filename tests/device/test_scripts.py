@@ -45,7 +45,7 @@ def scripts(step: Step, folder: Path, *known: Content, kind: Kind = Kind.UPDATE)
     contents = Contents(folder / "contents", Files())
     for content in known or (OLD, NEW):
         contents.keep(content)
-    return Scripts(Plan(kind, 1, (step,)), contents, folder / "parts")
+    return Scripts(Plan(kind, 1, (step,)), contents, folder / "parts", lambda package: f"{folder}/current/{package}")
 
 
 def told(hook: Hook | None, *names: str) -> list[str]:
@@ -135,7 +135,7 @@ def test_each_hook_has_its_packages_time(step: Step, tmp_path: Path) -> None:
 def test_restore_is_the_new_releases_in_both_outcomes(step: Step, tmp_path: Path) -> None:
     """A relative path is one in the folder that is in place then; an absolute one is the owner's."""
     folder = replace(step, local=f"{step.local}/")
-    script = tmp_path / "opt" / "app" / "run" / "me"
+    script = tmp_path / "current" / "app" / "run" / "me"
     script.parent.mkdir(parents=True)
     script.touch(mode=0o755)
     found = scripts(folder, tmp_path)
@@ -168,7 +168,7 @@ def test_a_restore_script_that_is_not_there_is_left_out(
     step: Step, tmp_path: Path, caplog: pytest.LogCaptureFixture, restore: str, *, is_folder: bool, warned: bool
 ) -> None:
     """With a warning, and no harm; a single file has no folder in which it could be."""
-    (tmp_path / "opt" / "app").mkdir(parents=True)
+    (tmp_path / "current" / "app").mkdir(parents=True)
     content = replace(NEW, restore=restore)
     local = f"{step.local}/" if is_folder else step.local
     changed = replace(step, local=local, after=release(content))

@@ -177,6 +177,7 @@ def test_the_owners_folder_comes_back_whole(tmp_path: Path) -> None:
     scene.switch_back()
     assert (step.path.stat().st_ino, step.path.is_symlink()) == (theirs, False)
 
+    scene.prepare()
     scene.switch()
     scene.settle()
     assert place.previous(step.path).stat().st_ino == theirs

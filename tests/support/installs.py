@@ -21,8 +21,10 @@ import pytest
 
 from devclient.clean import after_nothing
 from devclient.install import prepare, switch
+from devclient.install.parents import Parents
 from devclient.install.sets import Sets
 from devclient.plan import Found, Kind, Plan, Release, Step
+from devclient.records.plans import Plans
 from mirror.archive.archive import Limits
 from mirror.files import Calls, Files
 from tests.support import archives, devices
@@ -122,32 +124,45 @@ class Scene:
         """Open the sets."""
         return Sets(self.work, Files(calls))
 
+    def parents(self, calls: Calls | None = None) -> Parents:
+        """Open the folders of the places, as whoever finds them after a cut."""
+        return Parents(Plans(self.work, Files()).places(self.plan), Files(calls))
+
     def prepare(self, calls: Calls | None = None) -> None:
         """Lay everything out."""
-        prepare.prepare(self.plan, self.parts, self.sets(calls), Limits(), Files(calls))
+        with Parents({}, Files(calls)) as parents:
+            source = prepare.Source(self.parts, Limits())
+            prepare.prepare(self.plan, parents, source, self.sets(calls), Plans(self.work, Files(calls)))
 
     def switch(self, calls: Calls | None = None) -> None:
         """Go to the new."""
-        switch.switch(self.plan, self.sets(calls), Files(calls))
+        with self.parents(calls) as parents:
+            switch.switch(self.plan, parents, self.sets(calls))
 
     def switch_back(self, calls: Calls | None = None) -> None:
         """Go back to the old."""
-        switch.switch_back(self.plan, self.sets(calls), Files(calls))
+        with self.parents(calls) as parents:
+            switch.switch_back(self.plan, parents, self.sets(calls))
+        assert not parents.lost
 
     def settle(self, calls: Calls | None = None) -> None:
         """Keep what was replaced."""
-        switch.settle(self.plan, Files(calls))
+        with self.parents(calls) as parents:
+            switch.settle(self.plan, parents)
+        assert not parents.lost
 
     def clean(self, calls: Calls | None = None) -> None:
         """Remove what was laid out for nothing."""
-        after_nothing(self.plan, devices.device(self.folder, self.folder, Files(calls)))
+        with self.parents(calls) as parents:
+            after_nothing(self.plan, devices.device(self.folder, self.folder, Files(calls)), parents)
+        assert not parents.lost
 
     def look(self) -> dict[str, object]:
         """See all that anybody could: names, kinds, modes, bytes, and which file it is; not the blobs."""
         return {
             os.fspath(path.relative_to(self.folder)): _look_at(path)
             for path in sorted(self.folder.rglob("*"))
-            if self.parts not in path.parents
+            if self.parts not in path.parents and path.name not in {"places.json", ".places.json.tmp"}
         }
 
     def check_new(self) -> None:
@@ -242,9 +257,9 @@ def unsynced(calls: Iterable[Call]) -> set[Path]:
     """Tell in which folders names were changed that nothing has made durable by the end."""
     open_: set[Path] = set()
     for name, paths, _ in calls:
-        if name in {"rename", "link", "symlink", "unlink", "mkdir", "rmdir"}:
+        if name in {"rename", "link", "flink", "symlink", "unlink", "mkdir", "rmdir"}:
             open_ |= {path.parent for path in paths[-1:]}
-        elif name == "open":
+        elif name == "open" and not paths[0].is_dir():  # a file without a name is opened by its folder
             open_ |= {paths[0].parent}
         elif name == "fsync":
             open_ -= set(paths)

@@ -136,7 +136,9 @@ def lay(folder: Path, kind: Kind = MIXED) -> Scene:
     for part, name in ((folder, "scene"), (services, "services")):
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(template / name, part, symlinks=True)
-    return Scene(folder, kind, services)
+    scene = Scene(folder, kind, services)
+    renumber(scene.home, scene.opt)
+    return scene
 
 
 def run(scene: Scene, calls: Calls | None = None, **how: Any) -> list[Result]:
@@ -206,6 +208,17 @@ def put_back(kept: Path, scene: Scene) -> None:
     """Put the device back to what it was when `kept` was copied."""
     shutil.rmtree(scene.home)
     shutil.copytree(kept, scene.home, symlinks=True)
+    renumber(scene.home, scene.opt)
+
+
+def renumber(home: Path, opt: Path) -> None:
+    """Have a device that was copied during an update know the copy of its folder `opt` for the one that it was."""
+    file = home / "otadevice-work" / "places.json"
+    if file.exists():
+        fields = json.loads(file.read_bytes())
+        for each in fields["places"].values():
+            each["parent"]["inode"] = opt.stat().st_ino
+        file.write_text(json.dumps(fields))
 
 
 def check(scene: Scene) -> str:

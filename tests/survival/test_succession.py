@@ -80,6 +80,7 @@ def committed(kind: Kind) -> Scene:
     for part, made in copies.items():
         shutil.rmtree(part)
         _copy(made, part)
+    updates.renumber(scene.home, scene.opt)
     return scene
 
 
