@@ -45,8 +45,8 @@ class Signed:
     claimed: Collection[str] = ()
 
 
-def merge(mirror: Path, catalogue: Catalogue, signed: Signed, progress: Progress = silent) -> None:
-    """Make a catalogue know all that a mirror's folder holds, in the caller's transaction.
+def merge(mirror: Path, catalogue: Catalogue, signed: Signed, now: datetime, progress: Progress = silent) -> None:
+    """Make a catalogue know all that a mirror's folder holds at the time `now`, in the caller's transaction.
 
     Raises:
         MirrorError: files that lists name are missing or damaged.
@@ -68,7 +68,7 @@ def merge(mirror: Path, catalogue: Catalogue, signed: Signed, progress: Progress
         raise MirrorError(
             "\n".join(problems) + "\nput these files back from another copy of the mirror, then recover again"
         )
-    _take_unlisted(mirror, shelves, signed.claimed)
+    _take_unlisted(mirror, shelves, signed.claimed, now)
 
 
 def set_aside(path: Path, files: Files) -> bool:
@@ -133,12 +133,13 @@ def _read_content(mirror: Path, part: ReleaseList, entry: Entry) -> Content:
     return content.parse(data).content
 
 
-def _take_unlisted(mirror: Path, shelves: Shelves, claimed: Collection[str]) -> None:
+def _take_unlisted(mirror: Path, shelves: Shelves, claimed: Collection[str], now: datetime) -> None:
     for path, data in _contents(mirror):
         try:
             found = content.parse(data).content
             size = (mirror / layout.blob(found.sha256)).stat().st_size
-            published = trust.time(datetime.fromtimestamp(path.stat().st_mtime, UTC))
+            # a file's time may lie in the future, even beyond all that can be written down; a publish cannot
+            published = trust.time(datetime.fromtimestamp(min(path.stat().st_mtime, now.timestamp()), UTC))
             entry = Entry(found.version, found.digest, found.sha256, size, published, found.dependencies)
             # only its publisher may put a release into a claimed package's list
             add = shelves.add_withdrawn if found.package in claimed else shelves.add

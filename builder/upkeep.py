@@ -103,7 +103,7 @@ def recover(mirror: Path, publisher: Publisher, signing: Signing, files: Files, 
         publisher.publish_pages(lambda: _catch_up(mirror, catalogue, signing, progress), repair=True)
     else:
         with catalogue.transaction():
-            recovery.merge(mirror, catalogue, recovery.Signed(), progress)
+            recovery.merge(mirror, catalogue, recovery.Signed(), signing.now(), progress)
         begin(mirror, publisher, signing, files)
     return catalogue.count()
 
@@ -159,7 +159,8 @@ def _catch_up(mirror: Path, catalogue: Catalogue, signing: Signing, progress: Pr
     """Take over what the mirror has and the catalogue has not, and sign it all anew, above what was signed before."""
     adopt.adopt(mirror, signing)
     claimed = [package for role in signing.roles.all() if role.active and (package := trust.claimed_package(role.name))]
-    recovery.merge(mirror, catalogue, recovery.Signed(adopt.lists(mirror, signing), claimed), progress)
+    signed = recovery.Signed(adopt.lists(mirror, signing), claimed)
+    recovery.merge(mirror, catalogue, signed, signing.now(), progress)
     signing.place()
     _filed(catalogue, signing)
     return signing.everything()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,6 +201,19 @@ def test_a_changed_pointer_is_a_second_younger_than_the_one_before(steps: list[f
 
     assert all(time == int(time) for time in times)
     assert all(later >= earlier + 1 for earlier, later in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("ahead", [3600, 1e9, 2**62])
+def test_a_pointer_whose_time_lies_in_the_future_changes_its_etag_all_the_same(ahead: float, place: Place) -> None:
+    """A clock was ahead, or the mirror was copied: two states never look the same, not even at the end of all time."""
+    place.store().publish(Pages.of([LIST]))
+    future = int(place.clock.now + ahead)
+    os.utime(place.root / LIST.path, (future, future))
+    before = place.seconds(LIST.path)
+
+    place.store().publish(Pages.of([Page(LIST.path, b"x" * len(LIST.data))]))
+
+    assert place.seconds(LIST.path) in {before + 1, int(place.clock.now)}
 
 
 def test_a_pointer_has_the_time_of_its_publish(place: Place) -> None:

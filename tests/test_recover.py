@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from builder.catalogue import Catalogue
 from builder.errors import CatalogueError, MirrorError, VersionConflictError
 from builder.pages import Pages
 from builder.shelf import Shelves
-from mirror import canonical, layout, releases
+from mirror import canonical, layout, releases, trust
 from mirror.files import Files
 from tests.support import sites
 from tests.support.publishers import entry
@@ -108,8 +110,9 @@ def test_versions_that_are_one_stay_if_they_were_accepted_before(site: Site) -> 
     assert isinstance(verdict.error, VersionConflictError)
 
 
-def test_a_release_that_no_list_names_yet_is_taken(published: Site) -> None:
-    """It was accepted when the machine died between immutable files and pointers."""
+@pytest.mark.parametrize("future", [1e9, 4e9, 2**40])
+def test_a_release_that_no_list_names_yet_is_taken(future: float, published: Site) -> None:
+    """It was accepted when the machine died between immutable files and pointers; it was never published tomorrow."""
     package = sites.package("3.0")
     sites.release(package, published.paths.mirror / "otafiles")  # writes the blob
     blob = published.paths.mirror / "otafiles" / package.content.digest
@@ -118,12 +121,15 @@ def test_a_release_that_no_list_names_yet_is_taken(published: Site) -> None:
     path.write_bytes(package.content.canonical())
     lose_catalogue(published)
 
+    os.utime(path, (future, future))
+
     with build.opened(published) as builder:
         builder.recover()
         builder.render_all()
         found = builder.catalogue.find("app", "main", "3.0")
 
     assert found
+    assert trust.moment(found.published) <= datetime.now(UTC)
     assert (published.paths.mirror / layout.max_version("app", "main")).read_bytes() == package.content.canonical()
 
 

@@ -141,10 +141,12 @@ class FolderStore:
         nginx makes ETags of whole seconds and the size: two states within a second would look the same.
         """
         target = self._root / page.path
-        now = int(self._clock())
+        now, before = int(self._clock()), -1
         with contextlib.suppress(FileNotFoundError):
-            now = max(now, os.lstat(target).st_mtime_ns // _SECOND + 1)
-        self._files.set_modified(staged, now * _SECOND)
+            before = os.lstat(target).st_mtime_ns // _SECOND
+        self._files.set_modified(staged, max(now, before + 1) * _SECOND)
+        if os.lstat(staged).st_mtime_ns // _SECOND == before:  # the last time that the file system can write down
+            self._files.set_modified(staged, now * _SECOND)
         self._files.rename(staged, target)
 
 

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+_LAST = 253_402_300_799  # the last second of the year 9999, beyond which no date can be written
 _RANGE = re.compile(r" *(?:(?P<first>[0-9]{1,18}) *- *(?P<last>[0-9]{1,18})?|-(?P<length>[0-9]{1,18})) *")
 
 
 def validators(facts: os.stat_result) -> dict[str, str]:
     """Make the headers that conditional requests come back with, as nginx makes them."""
-    modified = facts.st_mtime_ns // 10**9
+    modified = min(facts.st_mtime_ns // 10**9, _LAST)
     return {"ETag": f'"{modified:x}-{facts.st_size:x}"', "Last-Modified": formatdate(modified, usegmt=True)}
 
 

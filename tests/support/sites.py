@@ -69,7 +69,7 @@ def make(folder: Path, toml: str = "", *, signed: bool = True) -> Site:
     site.paths.inbox.mkdir(parents=True)
     if signed:
         write(site.paths.var, _first_files(site.trust))
-        (site.paths.var / site.paths.catalogue.name).chmod(0o600)  # as it was made
+        (site.paths.var / "catalogue.sqlite").chmod(0o600)  # as it was made
     return site
 
 
