@@ -109,7 +109,7 @@ def _walk(mirror: Path) -> Iterator[str]:
 
 
 def _may_stay(mirror: Path, path: str) -> bool:
-    if path == layout.INDEX_PAGE or path.startswith((layout.PACKAGE_PAGES, layout.METADATA)):
+    if path in {layout.INDEX_PAGE, layout.NOT_FOUND_PAGE} or path.startswith((layout.PACKAGE_PAGES, layout.METADATA)):
         return True
     name = layout.parse_release_list(path)
     if name is None or name.sha256 is None:

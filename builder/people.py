@@ -1,4 +1,4 @@
-"""Pages for people: an index of the packages, and a page for each of them.
+"""Pages for people: an index of the packages, a page for each of them, and one for what is not there.
 
 They are plain HTML that runs no script and loads nothing. Links are relative, so that they hold wherever a mirror
 is hosted or copied to; the commands on them have the site's public URL. Bytes follow from the catalogue alone.
@@ -72,6 +72,10 @@ class People:
         """Render the index; without packages it tells how to publish the first."""
         return self._render("index.html.j2", layout.INDEX_PAGE, packages=packages, named=_MOST_NAMED)
 
+    def not_found(self) -> Page:
+        """Render the page that servers answer with where there is none; it may stand for any address."""
+        return self._render("404.html.j2", layout.NOT_FOUND_PAGE, index=layout.INDEX_PAGE)
+
     def package(self, name: str, branches: Sequence[Branch]) -> Page:
         """Render the page of one package."""
         shown = [self._branch(name, branch) for branch in branches]
@@ -115,7 +119,7 @@ def refresh(catalogue: Catalogue, store: Store, people: People, *, everything: b
         group = stale[start : start + _GROUP]
         written += store.publish(Pages.of(people.package(name, _branches(catalogue, name)) for name in group))
     # the index is last, so that all it leads to is there
-    written += store.publish(Pages.of([people.index(list(_packages(catalogue)))]))
+    written += store.publish(Pages.of([people.not_found(), people.index(list(_packages(catalogue)))]))
     catalogue.mark_fresh(stale, number)
     return written
 

@@ -15,12 +15,20 @@ from urllib.parse import quote
 from mirror import names
 
 BLOBS = "otafiles"
+TRANSFERS = "transfers"
 INDEX_PAGE = "index.html"
+NOT_FOUND_PAGE = "404.html"
 PACKAGE_PAGES = "packages/"
 METADATA = "metadata/"
 TIMESTAMP = f"{METADATA}timestamp.json"
 RELEASE_LISTS = "releases/*/*.json"
 """Glob pattern of all release lists, the pointers and those under their own hash."""
+
+
+IMMUTABLE = (
+    rf"{BLOBS}/.+|{TRANSFERS}/.+|getVersion/.+|releases/[^/]+/{names.SHA256}\..+\.json|{METADATA}[1-9][0-9]*\..+\.json"
+)
+"""Pattern of the paths of all files that never change, for Python and for web servers."""
 
 
 class Kind(enum.Enum):
@@ -120,9 +128,9 @@ _GET_VERSION = re.compile(
 )
 _ROLE = re.compile(rf"(?:pkg-)?{names.NAME}")  # that of a claimed package is longer than its name
 _METADATA = re.compile(rf"{METADATA}(?P<version>[1-9][0-9]{{0,15}})\.(?P<role>{_ROLE.pattern})\.json")
-_IMMUTABLE = re.compile(
-    rf"{BLOBS}/.+|getVersion/.+|releases/[^/]+/{names.SHA256}\..+\.json|metadata/[1-9][0-9]*\..+\.json"
-)
+
+
+_IMMUTABLE = re.compile(IMMUTABLE)
 
 
 def _name(text: str) -> str:

@@ -313,10 +313,24 @@ def test_versions_are_encoded_in_links(version: str, encoded: str) -> None:
     assert page.find("a")[2].attributes["href"] == f"../../getVersion/app/main/{encoded}.json"
 
 
+@pytest.mark.parametrize(("url", "links"), [(URL, [f"{URL}/index.html"]), ("", [])])
+def test_the_page_of_what_is_not_there_may_stand_for_any_address(url: str, links: list[str]) -> None:
+    """It has no relative link, which would lead elsewhere from each address, and loads nothing as all pages."""
+    page = Reader(People("Harbour <lights>", url).not_found()).root
+
+    assert [link.attributes["href"] for link in page.find("a")] == links
+    assert [link.attributes["href"] for link in page.find("link")] == ["data:,"]
+    assert "Harbour <lights>" in page.texts("title")[0]
+    assert [meta.attributes["content"] for meta in page.find("meta") if "http-equiv" in meta.attributes] == [
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    ]
+
+
 def test_every_link_leads_to_a_file_of_the_mirror(mirror: Path) -> None:
     """Links are relative, name files and not folders, and hold below any path, even on a stick."""
     pages = [layout.INDEX_PAGE, layout.package_page("app"), layout.package_page("Lamp.x")]
-    assert sorted(path for path in sites.paths(mirror) if path.endswith(".html")) == sorted(pages)
+    found = [path for path in sites.paths(mirror) if path.endswith(".html")]
+    assert sorted(found) == sorted([*pages, layout.NOT_FOUND_PAGE])
     followed = set()
 
     for path in pages:
@@ -442,7 +456,7 @@ def test_the_same_catalogue_gives_the_same_bytes(catalogue: Catalogue) -> None:
 
     again = people.refresh(catalogue, store, People("Harbour lights", URL), everything=True)
 
-    assert first.files == 3
+    assert first.files == 4
     assert again == Written()
     assert len(store.published) == 4
 
@@ -457,7 +471,7 @@ def test_a_change_writes_its_page_and_the_index(catalogue: Catalogue) -> None:
     add(catalogue, sites.package("1.1", "lib"), published="2027-01-01T00:00:00Z")
     written = people.refresh(catalogue, store, PEOPLE)
 
-    assert store.published == [["packages/lib/index.html"], ["index.html"]]
+    assert store.published == [["packages/lib/index.html"], ["404.html", "index.html"]]
     assert written.files == 2
     assert b"2027-01-01" in store.files["index.html"]
     assert b"1.1" in store.files["packages/lib/index.html"]
@@ -480,7 +494,7 @@ def test_an_empty_mirror_has_an_index(catalogue: Catalogue) -> None:
 
     written = [people.refresh(catalogue, store, PEOPLE).files for _ in range(2)]
 
-    assert written == [1, 0]
+    assert written == [2, 0]
     assert b"Nothing is published here yet" in store.files["index.html"]
 
 
@@ -495,7 +509,7 @@ def test_a_refresh_that_was_cut_is_done_again(catalogue: Catalogue, fails_at: in
         people.refresh(catalogue, store, PEOPLE)
     people.refresh(catalogue, store, PEOPLE)
 
-    assert store.files.keys() == {"index.html", *(layout.package_page(p.content.package) for p in packages)}
+    assert store.files.keys() == {"404.html", "index.html", *(layout.package_page(p.content.package) for p in packages)}
     assert catalogue.stale_packages() == []
 
 
@@ -506,7 +520,7 @@ def test_pages_are_published_in_groups(catalogue: Catalogue) -> None:
 
     people.refresh(catalogue, store, PEOPLE, everything=True)
 
-    assert [len(paths) for paths in store.published] == [128, 128, 44, 1]
+    assert [len(paths) for paths in store.published] == [128, 128, 44, 2]
 
 
 def test_the_index_has_all_that_the_catalogue_has(catalogue: Catalogue) -> None:

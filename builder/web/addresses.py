@@ -10,18 +10,17 @@ import re
 
 from starlette.exceptions import HTTPException
 
-from mirror import layout, names
+from builder.web import classes
+from mirror import layout
 
 # clients send this to proxies, and every server has to take it too
 _WHOLE_URL = re.compile(r"[A-Za-z]+://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?(?::[0-9]*)?(?P<path>/.*)?")
 _ENCODED = re.compile(r"%(2B|2D|2E|5F|7E)", re.IGNORECASE)
 _STEPS = re.compile(r"/\.{1,2}(?:/|\Z)")
-_SEGMENT = r"[0-9A-Za-z][0-9A-Za-z.+~_-]*"
-_FOLDER = re.compile(rf"/(?:packages/(?:{_SEGMENT}/)?)?")
-_FILE = re.compile(
-    rf"/(?:{layout.INDEX_PAGE}|{layout.BLOBS}/{names.SHA256}"
-    rf"|(?:maxVersion|getVersion|releases|metadata|packages)(?:/{_SEGMENT})+)"
-)
+_FOLDER = re.compile(rf"/{classes.FOLDERS}")
+_FILE = re.compile(rf"/(?:{classes.BYTES}|{classes.DOCUMENTS}|{classes.FILES})")
+_POINTER = re.compile(rf"/(?:{classes.POINTERS})")
+_FOR_PROGRAMS = re.compile(rf"/{classes.PROGRAMS}")
 
 
 def path(target: str) -> str:
@@ -48,6 +47,16 @@ def file(asked: str, query: str) -> str:
     if _FOLDER.fullmatch(asked):
         return asked[1:] + layout.INDEX_PAGE
     raise HTTPException(404)
+
+
+def is_pointer(asked: str) -> bool:
+    """Return whether a decoded path is the name of a file that comes and goes."""
+    return bool(_POINTER.fullmatch(asked)) and layout.kind(asked[1:]) is layout.Kind.POINTER
+
+
+def is_for_people(asked: str) -> bool:
+    """Return whether a person may have asked for a decoded path."""
+    return not _FOR_PROGRAMS.fullmatch(asked)
 
 
 def _parameter(query: str, wanted: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from builder.web import classes
 from mirror import layout, names
 from mirror.errors import OperatorError
 
@@ -27,7 +28,6 @@ _MOST_ENCODED = 3 * 127
 # How many characters one map decodes: 24 long lines; more would be longer lines, fewer more maps.
 _STEP = 16
 
-_IMMUTABLE = rf"{layout.BLOBS}/.+|getVersion/.+|releases/[^/]+/{names.SHA256}\..+\.json|metadata/[1-9][0-9]*\..+\.json"
 _LISTEN = re.compile(r"[0-9A-Za-z.:*\[\]][0-9A-Za-z.:*\[\]/_= -]*")
 _SERVER_NAME = re.compile(r"[0-9A-Za-z.*_-]+(?: [0-9A-Za-z.*_-]+)*")
 _UNQUOTABLE = re.compile(r"[\x00-\x1f\x7f$\ud800-\udfff]")
@@ -85,9 +85,8 @@ def nginx(
         name=names.NAME,
         branch=rf"(?![0-9A-Fa-f]{{64}}\.){names.NAME}",
         version=names.VERSION,
-        sha256=names.SHA256,
-        segment="[0-9A-Za-z][0-9A-Za-z.+~_-]*",
-        immutable=_IMMUTABLE,
+        classes=classes,
+        immutable=layout.IMMUTABLE,
         receiver=receiver.url if receiver else "",
     )
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import signal
 import socket
 import threading
@@ -24,7 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from builder.web import addresses, conditions
+from builder.web import addresses, classes, conditions
 from builder.web.connection import Patience, limited
 from mirror import layout
 from mirror.errors import OperatorError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _FOREVER = "public, max-age=31536000, immutable"
 _BYTES = "application/octet-stream"
-_TYPES = {".json": "application/json", ".html": "text/html"}
+_RANGED = re.compile(classes.BYTES)
 _PIECE = 256 * 1024
 _GRACE = 5.0  # seconds that answers under way have when the server stops
 _ACCEPTED_AT_ONCE = 128
@@ -178,9 +179,19 @@ class _Mirror:
             _check_method(request.method)
             return self._file(addresses.file(path, query), request)
         except HTTPException as refused:
-            cached = refused.status_code == 404 and not path.startswith(f"/{layout.METADATA}")
-            headers = {**(refused.headers or {}), **_common(self._pointer if cached else "no-store")}
+            if refused.status_code == 404:
+                return self._missing(path)
+            headers = {**(refused.headers or {}), **_common("no-store")}
             return PlainTextResponse(refused.detail, refused.status_code, headers)
+
+    def _missing(self, path: str) -> Response:
+        """Answer 404, to people with the mirror's own page."""
+        headers = _common(self._pointer if addresses.is_pointer(path) else "no-store")
+        if addresses.is_for_people(path):
+            with contextlib.suppress(HTTPException), _open(self._root / layout.NOT_FOUND_PAGE) as file:
+                headers["ETag"] = conditions.validators(os.fstat(file.fileno()))["ETag"]  # as nginx does
+                return Response(file.read(), 404, headers, classes.TYPES["html"])
+        return PlainTextResponse("Not Found", 404, headers)
 
     def _file(self, name: str, request: Request) -> Response:
         with _open(self._root / name) as file:
@@ -189,8 +200,9 @@ class _Mirror:
             headers = _common(_FOREVER if immutable else self._pointer) | conditions.validators(facts)
             if conditions.is_known(request.headers, headers):
                 return Response(status_code=304, headers=headers)
-            if not name.startswith(f"{layout.BLOBS}/"):
-                return Response(file.read(), headers=headers, media_type=_TYPES.get(PurePath(name).suffix, _BYTES))
+            if not _RANGED.fullmatch(name):
+                media_type = classes.TYPES.get(PurePath(name).suffix[1:], _BYTES)
+                return Response(file.read(), headers=headers, media_type=media_type)
         return _blob(self._root / name, facts.st_size, request, headers)
 
 

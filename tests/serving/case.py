@@ -16,7 +16,15 @@ POINTER = f"public, max-age={POINTER_MAX_AGE}"
 FOREVER = "public, max-age=31536000, immutable"
 NEVER = "no-store"
 
-_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
+_TYPES = {
+    "json": "application/json",
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "atom": "application/atom+xml",
+    "xml": "application/xml",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+}
 
 
 @dataclass(frozen=True)
@@ -40,15 +48,26 @@ def found(about: str, target: str, path: str, *, method: str = "GET", sent: Mapp
         "cache-control": _cached(path),
         "etag": tree.etag(path),
         "last-modified": tree.LAST_MODIFIED,
-        "accept-ranges": "bytes" if path.startswith(f"{layout.BLOBS}/") else None,
+        "accept-ranges": "bytes" if path.startswith((f"{layout.BLOBS}/", f"{layout.TRANSFERS}/")) else None,
         "content-range": None,
     }
     return Case(about, target, 200, tree.FILES[path] if method == "GET" else b"", headers, method, sent or {})
 
 
-def missing(about: str, target: str, cache: str = POINTER) -> Case:
-    """Expect 404."""
+def missing(about: str, target: str, cache: str = NEVER) -> Case:
+    """Expect 404, with no page for people where programs ask."""
     return Case(about, target, 404, headers={"cache-control": cache, "etag": None})
+
+
+def nowhere(about: str, target: str) -> Case:
+    """Expect 404 that nobody keeps, with or without the page."""
+    return Case(about, target, 404, headers={"cache-control": NEVER})
+
+
+def lost(about: str, target: str, cache: str = NEVER) -> Case:
+    """Expect 404 with the mirror's own page."""
+    headers = {"cache-control": cache, "content-type": _TYPES["html"]}
+    return Case(about, target, 404, tree.FILES[layout.NOT_FOUND_PAGE], headers)
 
 
 def refused(about: str, target: str) -> Case:

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from mirror import layout
-from tests.serving.case import NEVER, changed, found, missing, not_allowed, outside, part, refused, unchanged, whole
+from tests.serving.case import (
+    POINTER,
+    changed,
+    found,
+    lost,
+    missing,
+    not_allowed,
+    nowhere,
+    outside,
+    part,
+    refused,
+    unchanged,
+    whole,
+)
 from tests.serving.tree import (
     BLOB_SHA256,
     EMPTY_SHA256,
@@ -55,9 +68,9 @@ SEED_ADDRESSES = [
     found("getVersion, HEAD", _get("1.0"), _PLAIN, method="HEAD"),
     found("getVersion, version first", "/getVersion?version=1.0&branch=main&package=app", _PLAIN),
     found("64 hex digits may be a branch", _max("app", LETTERED), layout.max_version("app", LETTERED)),
-    missing("unknown package", _max("app2", "main")),
-    missing("unknown branch", _max("app", "main2")),
-    missing("package in another case", _max("App", "main")),
+    missing("unknown package", _max("app2", "main"), POINTER),
+    missing("unknown branch", _max("app", "main2"), POINTER),
+    missing("package in another case", _max("App", "main"), POINTER),
     missing("unknown version", _get("1.1")),
     missing("version spelled otherwise", _get("1.0.0")),
 ]
@@ -167,6 +180,7 @@ NOT_NAMES = [
 ]
 
 _FOLDERS = _words("""
+    /transfers /transfers/
     /maxVersion/ /maxVersion/app /maxVersion/app/ /getVersion/app/main/ /otafiles /otafiles/ /packages /packages/app
     /releases /releases/app/ /index.html/
 """)
@@ -185,27 +199,45 @@ FILES_AND_FOLDERS = [
     found("absolute target", "http://mirror.test" + _max("app", "main"), _MAIN),
     found("absolute target with port", "http://mirror.test:80/", "index.html"),
     found("absolute target without path", "http://mirror.test", "index.html"),
-    missing("page of an unknown package", "/packages/app2/"),
+    found("a language", "/de/", "de/index.html"),
+    found("a page in a language", "/pt-BR/packages/app/", "pt-BR/packages/app/index.html"),
+    found("status", "/status/", "status/index.html"),
+    lost("page of an unknown package", "/packages/app2/", POINTER),
+    lost("page of an unknown package, by name", "/packages/app2/index.html", POINTER),
+    lost("unknown feed", "/feeds/app2/main.atom", POINTER),
+    lost("unknown status", "/status/x.json", POINTER),
+    lost("unknown asset", "/assets/x.css", POINTER),
+    lost("another language", "/fr/", POINTER),
+    lost("folder of a language without slash", "/de"),
+    missing("unknown highest release", "/maxVersion/app2/main.json", POINTER),
+    missing("unknown list", "/releases/app2/main.json", POINTER),
+    missing("unknown list under its hash", f"/releases/app/{UNKNOWN_SHA256}.main.json"),
+    missing("unknown content", "/getVersion/app/main/9.9.json"),
+    missing("unknown content, encoded", "/getVersion/app/main/9%2B9.json"),
+    missing("unknown transfer", f"/transfers/{UNKNOWN_SHA256}"),
+    missing("what is no transfer", "/transfers/x"),
     missing("unknown blob", f"/otafiles/{UNKNOWN_SHA256}"),
     missing("blob in capitals", f"/otafiles/{BLOB_SHA256.upper()}"),
     missing("blob with a slash", f"/{_BLOB}/"),
     missing("blob below a blob", f"/{_BLOB}/x"),
     missing("half a hash", f"/otafiles/{BLOB_SHA256[:32]}"),
     missing("what is no blob", "/otafiles/secret.json"),
-    missing("unknown metadata", "/metadata/2.root.json", NEVER),
-    missing("folder of metadata", "/metadata/", NEVER),
+    missing("unknown metadata", "/metadata/2.root.json"),
+    missing("folder of metadata", "/metadata/"),
     missing("folder of metadata without slash", "/metadata"),
-    missing("what is no part of a mirror", "/secret.json"),
-    missing("what begins with a dot", "/.secret.json"),
+    lost("what is no part of a mirror", "/secret.json"),
+    lost("what begins with a dot", "/.secret.json"),
+    lost("a page that may never have been", "/a/b/c"),
     missing("half written file", "/maxVersion/app/.main.json.tmp"),
     missing("half written file, encoded", "/maxVersion/app/%2Emain.json.tmp"),
     missing("receiver's address", "/update"),
-    missing("icon", "/favicon.ico"),
+    lost("icon", "/favicon.ico"),
     missing("name too long for a file", f"/maxVersion/app/{'a' * 300}.json"),
-    *(missing(f"folder {path}", path) for path in _FOLDERS),
-    *(missing(f"slashes {path}", path) for path in _SLASHES),
-    missing("address in another case", "/maxversion?package=app&branch=main"),
-    missing("folder in another case", f"/OTAFILES/{BLOB_SHA256}"),
+    *(nowhere(f"folder {path}", path) for path in _FOLDERS),
+    *(nowhere(f"slashes {path}", path) for path in _SLASHES),
+    lost("what looks like a language", "/etc/passwd", POINTER),
+    lost("address in another case", "/maxversion?package=app&branch=main"),
+    lost("folder in another case", f"/OTAFILES/{BLOB_SHA256}"),
 ]
 
 _STEPS = _words(rf"""
@@ -219,13 +251,11 @@ _STEPS = _words(rf"""
     http://mirror.test/../secret.json http://mirror.test/%2e%2e/secret.json secret.json ../secret.json .. * \secret.json
     ? ?package=app http:// # /index.html# /#/../secret.json /maxVersion?package=app&branch=main#x
 """)
-_NO_STEPS = _words(
-    r"/... /otafiles/... /otafiles/..secret.json /otafiles/\..\secret.json /~root /etc/passwd //etc/passwd"
-)
+_NO_STEPS = _words(r"/... /otafiles/... /otafiles/..secret.json /otafiles/\..\secret.json /~root //etc/passwd")
 
 TRAVERSAL = [
     *(refused(f"steps {path}", path) for path in _STEPS),
-    *(missing(f"no steps {path}", path) for path in _NO_STEPS),
+    *(nowhere(f"no steps {path}", path) for path in _NO_STEPS),
 ]
 
 METHODS = [

@@ -50,6 +50,18 @@ _PATHS = [
     layout.INDEX_PAGE,
     f"packages/{layout.INDEX_PAGE}",
     layout.package_page("app"),
+    "packages/app/feed.atom",
+    layout.NOT_FOUND_PAGE,
+    f"{layout.TRANSFERS}/{BLOB_SHA256}",
+    "de/index.html",
+    "pt-BR/packages/app/index.html",
+    "status/index.html",
+    "status/fleet.json",
+    "feeds/all.atom",
+    "feeds/app/main.xml",
+    "assets/style-1a2b.css",
+    "assets/logo.svg",
+    "assets/robots.txt",
 ]
 FILES = {
     **{path: _json(path) for path in _PATHS},
