@@ -9,7 +9,7 @@ usage() {
     cat <<'END'
 Set up otadevice on this device, or bring it up to date.
 
-  sh install-device.sh --remote https://updates.example.org --root root.json
+  sh install-device.sh --package otamirror-1.0-py3-none-any.whl --remote https://updates.example.org --root root.json
 
 Options:
   --remote URL        of the mirror; repeat it for further URLs of the same mirror
@@ -19,7 +19,11 @@ Options:
   --prefix DIR        where otadevice goes, a folder of its own [/opt/otadevice]
   --config FILE       its settings [/etc/otadevice/otadevice.toml]
   --units DIR         folder of systemd's units [/etc/systemd/system]
-  --package SPEC      what is installed: a wheel, or a requirement as pip knows it [otamirror[device]]
+  --package SPEC      what is installed: a wheel, or a requirement as pip knows it; without it, the wheel beside this
+                      script, if there is one. Of a name, take care that it is yours where pip looks for it
+  --package-sha256 HEX  SHA-256 that the wheel must have
+  --constraints FILE  versions and hashes of all that is installed, as `pip-compile --generate-hashes` writes them: pip
+                      takes nothing else (--require-hashes)
   --no-start          start nothing now, only when this device boots: for an image of many devices
   --help              show this
 
@@ -44,7 +48,7 @@ default_units=/etc/systemd/system
 remotes='' root='' root_sha256='' device='' units='' start=yes
 prefix=/opt/otadevice
 config=/etc/otadevice/otadevice.toml
-package='otamirror[device]'
+package='' package_sha256='' constraints=''
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -57,7 +61,8 @@ while [ $# -gt 0 ]; do
         shift
         continue
         ;;
-    --remote | --root | --root-sha256 | --device | --prefix | --config | --units | --package) ;;
+    --remote | --root | --root-sha256 | --device | --prefix | --config | --units) ;;
+    --package | --package-sha256 | --constraints) ;;
     *) misused "$1 is not known" ;;
     esac
     [ -n "${2:-}" ] || misused "$1 needs a value"
@@ -76,6 +81,8 @@ while [ $# -gt 0 ]; do
     --config) config=$(absolute "$2") ;;
     --units) units=$(absolute "$2") ;;
     --package) package=$2 ;;
+    --package-sha256) package_sha256=$2 ;;
+    --constraints) constraints=$(absolute "$2") ;;
     esac
     shift 2
 done
@@ -87,14 +94,38 @@ fi
 case $root in
 http://* | https://*) [ -n "$root_sha256" ] || misused "a root from a URL needs --root-sha256: else anybody could send one" ;;
 esac
+
+# never a name by itself: where pip looks for it, it may be anybody's
+beside() {
+    set +f
+    set -- "$(dirname -- "$0")"/otamirror-*.whl
+    set -f
+    [ $# -eq 1 ] && [ -f "$1" ] && printf '%s' "$1"
+}
+if [ -z "$package" ] && [ -z "$constraints" ]; then
+    case $0 in */install-device.sh | install-device.sh) package=$(beside) || package='' ;; esac
+    [ -n "$package" ] || misused "--package is missing, the wheel of otamirror or its name: no wheel lies beside this script"
+fi
+wheel=''
 case $package in
+http://*.whl | *@*http://*) [ -n "$package_sha256" ] || misused "a wheel from http:// needs --package-sha256: else anybody could send one" ;;
 *://*) ;;
 */* | *.whl | *.whl"[device]")
     package=$(absolute "${package%"[device]"}")
     [ -e "$package" ] || fail "$package: there is no such file"
+    [ -d "$package" ] || wheel=$package
     package="${package}[device]"
     ;;
 esac
+case $package in
+*://*) [ -z "$package_sha256" ] || package="$package#sha256=$package_sha256" ;;
+*) [ -z "$package_sha256" ] || [ -n "$wheel" ] || misused "--package-sha256 is for a wheel; --constraints pins what has a name" ;;
+esac
+if [ -n "$constraints" ]; then
+    [ -z "$package" ] || [ -n "$wheel" ] ||
+        misused "with --constraints, --package is a wheel, or is left out where the file pins otamirror[device] too"
+    [ -f "$constraints" ] || fail "$constraints: there is no such file"
+fi
 
 # --- what is here
 
@@ -170,6 +201,26 @@ pathlib.Path(copy).write_bytes(data)
 END
 fi
 
+# a copy, which nobody exchanges after it was looked at
+if [ -n "$wheel" ]; then
+    python3 -I - "$wheel" "$package_sha256" "$scratch" <<'END' || fail "nothing was changed"
+import hashlib, pathlib, sys
+
+source, wanted, scratch = sys.argv[1:]
+try:
+    data = pathlib.Path(source).read_bytes()
+except OSError as error:
+    sys.exit(f"install-device.sh: {source} cannot be read: {error}")
+found = hashlib.sha256(data).hexdigest()
+if wanted and found != wanted.lower():
+    sys.exit(f"install-device.sh: {source} has the SHA-256 {found}, not {wanted}: ask for it where you have it from")
+copy = pathlib.Path(scratch, pathlib.Path(source).name)
+copy.write_bytes(data)
+pathlib.Path(scratch, "wheel.txt").write_text(f"{copy}[device] --hash=sha256:{found}\n")
+END
+    package="$scratch/${wheel##*/}[device]"
+fi
+
 python3 -I -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
 
 # --- otadevice itself
@@ -179,9 +230,15 @@ if ! "$prefix/bin/python3" -I -m pip --version >/dev/null 2>&1; then
     [ -e "$prefix/pyvenv.cfg" ] || made=$prefix
     python3 -I -m venv "$prefix" || fail "the Python environment $prefix could not be made: see above"
 fi
-say "installing $package into $prefix ..."
-"$prefix/bin/python3" -I -m pip --quiet --disable-pip-version-check --no-input install --upgrade "$package" ||
-    fail "pip could not install $package: see above, then run this again"
+package=${package:-what $constraints pins}
+say "installing ${wheel:-$package} into $prefix ..."
+set -- "$package"
+if [ -n "$constraints" ]; then
+    set -- --require-hashes --requirement "$constraints"
+    [ -z "$wheel" ] || set -- "$@" --requirement "$scratch/wheel.txt"
+fi
+"$prefix/bin/python3" -I -m pip --quiet --disable-pip-version-check --no-input install --upgrade "$@" ||
+    fail "pip could not install ${wheel:-$package}: see above, then run this again"
 version=$("$prefix/bin/otadevice" --version) || fail "$package brought no otadevice that runs here: give another --package"
 # the settings are durable at once: what reads them must not be lost when the power goes now
 sync

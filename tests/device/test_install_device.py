@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ class Place:
     def command(self, *words: str) -> list[str]:
         """Give the command line of the script; what `words` say again holds instead."""
         where = ("--prefix", str(self.prefix), "--config", str(self.config), "--units", str(self.units))
-        return ["sh", str(SCRIPT), *where, *words]
+        return ["sh", str(SCRIPT), *where, "--package", "no-such-package-of-ours", *words]
 
     def install(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the script."""
@@ -137,7 +138,7 @@ def test_help_shows_every_option() -> None:
     shown = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  --")}
     assert shown == {
         *("--remote", "--root", "--root-sha256", "--device", "--prefix", "--config"),
-        *("--units", "--package", "--no-start", "--help"),
+        *("--units", "--package", "--package-sha256", "--constraints", "--no-start", "--help"),
     }
 
 
@@ -152,6 +153,14 @@ def test_help_shows_every_option() -> None:
         (["--remote", "updates.example", "--root", "root.json"], "is not the URL of a mirror"),
         (["--remote", "https://a.example --allow /", "--root", "root.json"], "is not the URL of a mirror"),
         ([*MIRROR, "--root", "https://updates.example/root.json"], "needs --root-sha256"),
+        ([*MIRROR, "--root", "root.json", "--package", ""], "--package needs a value"),
+        ([*MIRROR, "--root", "root.json", "--package-sha256", "00"], "--package-sha256 is for a wheel"),
+        ([*MIRROR, "--root", "root.json", "--package", "http://a.example/a.whl"], "needs --package-sha256"),
+        (
+            [*MIRROR, "--root", "root.json", "--package", "otamirror[device] @ http://a.example/a.whl"],
+            "needs --package-sha256",
+        ),
+        ([*MIRROR, "--root", "root.json", "--constraints", "pins.txt"], "with --constraints, --package is a wheel"),
     ],
 )
 def test_wrong_options_change_nothing(place: Place, words: list[str], says: str) -> None:
@@ -172,6 +181,14 @@ def test_wrong_options_change_nothing(place: Place, words: list[str], says: str)
         (["--root", "foreign/file"], "foreign/file is no root"),
         (["--root", "tree/metadata/1.root.json", "--root-sha256", "00"], "has the SHA-256"),
         (["--root", "tree/metadata/1.root.json", "--package", "missing.whl"], "missing.whl: there is no such file"),
+        (
+            ["--root", "tree/metadata/1.root.json", "--package", "foreign/file", "--constraints", "missing.txt"],
+            "missing.txt: there is no such file",
+        ),
+        (
+            ["--root", "tree/metadata/1.root.json", "--package", "foreign/file", "--package-sha256", "00" * 32],
+            f"has the SHA-256 {hashlib.sha256(b'{}').hexdigest()}, not 0000",
+        ),
         (["--root", "tree/metadata/1.root.json", "--prefix", "foreign"], "was not made by this script"),
         (["--root", "tree/metadata/1.root.json", "--units", "missing"], "missing is no folder"),
         (["--root", "tree/metadata/1.root.json", "--prefix", "foreign/file/below"], "may not be written to"),
@@ -181,6 +198,7 @@ def test_what_cannot_work_changes_nothing(place: Place, words: list[str], says: 
     """It is found out first."""
     (place.folder / "foreign").mkdir()
     (place.folder / "foreign" / "file").write_text("{}")
+    (place.folder / "pins.txt").touch()
     before = place.files()
 
     done = place.install(*MIRROR, *words)
@@ -252,6 +270,79 @@ def test_what_pip_cannot_install_leaves_nothing(place: Place) -> None:
     assert not place.prefix.exists()
 
 
+def test_no_name_is_installed_that_was_not_given(place: Place) -> None:
+    """Where pip looks for it, a name may be anybody's: without --package, only a wheel beside the script will do."""
+    script = place.folder / "release" / "install-device.sh"
+    script.parent.mkdir()
+    script.write_bytes(SCRIPT.read_bytes())
+    (place.folder / "otamirror-9.9-py3-none-any.whl").write_text("a trap in the current folder")
+    words = [*place.command()[2:-2], *MIRROR, "--root", str(place.root)]
+    missing = "--package is missing, the wheel of otamirror or its name"
+
+    def run(*command: str, typed: bytes = b"") -> str:
+        done = subprocess.run(
+            [*command, *words], cwd=place.folder, input=typed, capture_output=True, check=False, timeout=60
+        )
+        assert done.returncode != 0
+        return done.stderr.decode()
+
+    assert missing in run("sh", str(script))
+    assert missing in run("sh", "-s", "--", typed=SCRIPT.read_bytes())
+    (script.parent / "otamirror-1.0-py3-none-any.whl").write_text("no wheel")
+    words += ["--package-sha256", "00" * 32]
+    assert f"{script.parent}/otamirror-1.0-py3-none-any.whl has the SHA-256" in run("sh", str(script))
+    (script.parent / "otamirror-1.1-py3-none-any.whl").write_text("another")
+    assert missing in run("sh", str(script))
+
+
+def fake_wheel(folder: Path, name: str, version: str, *lines: str, program: str = "") -> str:
+    """Write a wheel of one module; returns its SHA-256."""
+    file = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    metadata = "\n".join(["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *lines, ""])
+    with zipfile.ZipFile(file, "w") as wheel:
+        wheel.writestr(f"{name}.py", program)
+        wheel.writestr(f"{info}/METADATA", metadata)
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/entry_points.txt", f"[console_scripts]\notadevice={name}:main\n" if program else "")
+        wheel.writestr(f"{info}/RECORD", "")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("pins", "is_installed"),
+    [
+        ("helper==1.2 --hash=sha256:{helper}\n", True),
+        pytest.param("", False, marks=pytest.mark.long),
+        pytest.param("helper==1.2\n", False, marks=pytest.mark.long),
+        pytest.param("helper>=1 --hash=sha256:{helper}\n", False, marks=pytest.mark.long),
+        pytest.param("helper==1.3 --hash=sha256:{helper}\n", False, marks=pytest.mark.long),
+    ],
+)
+def test_every_byte_that_is_installed_can_be_pinned(place: Place, pins: str, *, is_installed: bool) -> None:
+    """By a file of versions and hashes: what it does not name, or has other bytes, is not installed."""
+    needs = ("Provides-Extra: device", "Requires-Dist: helper>=1; extra == 'device'")
+    program = "def main(): print('otadevice, version 9')\n"
+    own = fake_wheel(place.folder, "fakemirror", "1.0", *needs, program=program)
+    helper = fake_wheel(place.folder, "helper", "1.2")
+    fake_wheel(place.folder, "helper", "1.3")
+    (place.folder / "pins.txt").write_text(pins.format(helper=helper))
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(place.folder)}
+    wheel = ("--package", "fakemirror-1.0-py3-none-any.whl", "--package-sha256", own)
+    words = (*MIRROR, "--root", str(place.root), "--no-start", "--constraints", "pins.txt", *wheel)
+
+    done = place.install(*words, **offline)
+
+    assert (done.returncode == 0) == is_installed, done.stderr
+    if not is_installed:
+        assert "pip could not install" in done.stderr
+        assert not place.prefix.exists()
+        return
+    assert "otadevice, version 9 is installed" in done.stdout
+    installed = {path.name for path in place.prefix.glob("lib/*/site-packages/*.dist-info")}
+    assert {"fakemirror-1.0.dist-info", "helper-1.2.dist-info"} <= installed
+
+
 @pytest.mark.long
 def test_a_machine_is_set_up_by_one_command(machine: Place) -> None:
     """Its settings are what was given, its otadevice runs, its units run that."""
@@ -320,7 +411,7 @@ def test_a_wrong_root_changes_nothing_of_what_was_installed(machine: Place) -> N
     """Neither settings nor otadevice."""
     before = machine.files()
 
-    done = machine.install("--root", str(machine.root), "--root-sha256", "0" * 64)
+    done = machine.install("--root", str(machine.root), "--root-sha256", "0" * 64, "--package", "any")
 
     assert done.returncode == 1
     assert machine.files() == before
