@@ -14,7 +14,8 @@ from builder.web import classes
 from mirror import layout
 
 # clients send this to proxies, and every server has to take it too
-_WHOLE_URL = re.compile(r"[A-Za-z]+://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?(?::[0-9]*)?(?P<path>/.*)?")
+_HOST = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\])"
+_WHOLE_URL = re.compile(rf"[A-Za-z]+://{_HOST}(?::[0-9]*)?(?P<path>/.*)?")
 _ENCODED = re.compile(r"%(2B|2D|2E|5F|7E)", re.IGNORECASE)
 _STEPS = re.compile(r"/\.{1,2}(?:/|\Z)")
 _FOLDER = re.compile(rf"/{classes.FOLDERS}")

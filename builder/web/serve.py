@@ -43,6 +43,7 @@ _GRACE = 5.0  # seconds that answers under way have when the server stops
 _ACCEPTED_AT_ONCE = 128
 _PATIENCE = Patience()
 
+_METHOD = re.compile("[A-Z_-]+")  # in other letters it is none, says nginx
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 
 
@@ -211,6 +212,8 @@ def _common(cached: str) -> dict[str, str]:
 
 
 def _check_method(method: str) -> None:
+    if not _METHOD.fullmatch(method):
+        raise HTTPException(400)
     if method not in {"GET", "HEAD"}:
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 

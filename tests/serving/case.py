@@ -75,6 +75,11 @@ def refused(about: str, target: str) -> Case:
     return Case(about, target, 400, headers={"cache-control": NEVER, "etag": None})
 
 
+def no_method(method: str) -> Case:
+    """Expect 400: methods are in capitals."""
+    return Case(f"method {method}", "/", 400, method=method, sent={"Content-Length": "0"})
+
+
 def not_allowed(method: str, target: str) -> Case:
     """Expect 405."""
     headers = {"allow": "GET, HEAD", "cache-control": NEVER}

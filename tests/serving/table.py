@@ -9,6 +9,7 @@ from tests.serving.case import (
     found,
     lost,
     missing,
+    no_method,
     not_allowed,
     nowhere,
     outside,
@@ -199,6 +200,8 @@ FILES_AND_FOLDERS = [
     found("absolute target", "http://mirror.test" + _max("app", "main"), _MAIN),
     found("absolute target with port", "http://mirror.test:80/", "index.html"),
     found("absolute target without path", "http://mirror.test", "index.html"),
+    found("absolute target with IPv6", "http://[::1]/", "index.html"),
+    found("absolute target with IPv6 and port", "http://[2001:db8::1]:80" + _max("app", "main"), _MAIN),
     found("a language", "/de/", "de/index.html"),
     found("a page in a language", "/pt-BR/packages/app/", "pt-BR/packages/app/index.html"),
     found("status", "/status/", "status/index.html"),
@@ -262,7 +265,7 @@ METHODS = [
     not_allowed(method, target)
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "BREW")
     for target in ("/", _max("app", "main"), "/maxVersion", f"/{_BLOB}", "/update", "/unknown")
-]
+] + [no_method(method) for method in ("get", "Get", "head", "put", "gET")]
 
 CONDITIONS = [
     case
