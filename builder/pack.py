@@ -76,11 +76,24 @@ def pack(
     """
     _check_package(file)
     path = output or file.with_name(f"{file.name}.json")
-    _check_output(path, file, overwrite=overwrite)
+    _check_not_package(path, file)
+    _check_output(path, overwrite=overwrite)
     packed, warnings, _ = describe(file, fields, progress)
-    _check_output(path, file, overwrite=overwrite)  # again: hashing gigabytes takes minutes
+    _check_output(path, overwrite=overwrite)  # again: hashing gigabytes takes minutes
     _write(path, packed.canonical(), files)
     return Packed(packed, warnings, path)
+
+
+def describe_first(fields: Mapping[str, object], file: Path, output: Path | None, *, overwrite: bool) -> None:
+    """See that `file` can be made and then packed, before it takes long to make it.
+
+    Raises:
+        ContentError: `fields` break a rule.
+        PackError: one of the two files that are to be written is in the way.
+    """
+    content.build({**fields, "sha256": _UNKNOWN_YET})
+    for path in (file, output or file.with_name(f"{file.name}.json")):
+        _check_output(path, overwrite=overwrite)
 
 
 def describe(file: Path, fields: Mapping[str, object], progress: Callable[[int], None] = lambda _: None) -> Described:
@@ -119,13 +132,16 @@ def _check_package(file: Path) -> None:
         raise PackError(file, "is not a regular file: copy its bytes into one first")
 
 
-def _check_output(path: Path, file: Path, *, overwrite: bool) -> None:
+def _check_not_package(path: Path, file: Path) -> None:
+    if path.is_file() and path.samefile(file):
+        raise PackError(path, "is the package itself: choose another output")
+
+
+def _check_output(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise PackError(path.parent, "is not a folder: make it first, or choose another output")
     if path.is_dir():
         raise PackError(path, "is a folder: name the file to write in it")
-    if path.exists() and path.samefile(file):
-        raise PackError(path, "is the package itself: choose another output")
     if not overwrite and os.path.lexists(path):
         raise PackError(path, "exists already: remove it, choose another output, or ask to overwrite it")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import random
@@ -17,8 +18,8 @@ from builder import console
 from builder.client import parcel, signed
 from builder.client.push import Patience, get, push
 from builder.client.target import target
-from builder.commands import options, statements
-from mirror import layout, names, terminal
+from builder.commands import options, packing, statements
+from mirror import content, layout, names, terminal
 from mirror.content import MAX_BYTES
 from mirror.errors import OTAError
 
@@ -75,6 +76,7 @@ def _placed(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--content", "written", type=click.Path(path_type=Path), help="A whole content.json, instead of options.")
 @options.release(required=False)
+@packing.compressing
 @_placed
 @statements.options
 @click.option("--dry-run", is_flag=True, help="Judge it by the mirror's own rules, and send nothing.")
@@ -82,6 +84,7 @@ def _placed(command: Callable[..., None]) -> Callable[..., None]:
 def run_push(
     file: Path | None,
     written: Path | None,
+    compression: str,
     place: Place,
     signing: Signing,
     *,
@@ -89,7 +92,7 @@ def run_push(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Upload FILE to a mirror; done once it is published there.
+    """Upload FILE, or an archive of it if it is a folder, to a mirror; done once it is published there.
 
     The token comes from the environment, OTAMIRROR_TOKEN, or from a file. The publisher of a claimed package signs:
     with --key, and a passphrase from OTAMIRROR_PASSPHRASE or asked for.
@@ -102,10 +105,12 @@ def run_push(
     signing.check(has_file=file is not None)
     if not (place.url or (dry_run and (signing.mirror or not signing.is_wanted))):
         raise click.MissingParameter(param_hint="'--to'", param_type="option")
-    with _errors_as_json() if as_json else contextlib.nullcontext():
+    with contextlib.ExitStack() as inside:
+        if as_json:
+            inside.enter_context(_errors_as_json())
         there = place.target()
         fields = options.stated(**given)
-        sent = _parcel(file, written, fields) if file else None
+        sent = inside.enter_context(_parcel(file, compression, written, fields)) if file else None
         mirror = target(signing.mirror).mirror if signing.mirror else there.mirror if there else ""
         if dry_run:
             there = None
@@ -186,17 +191,26 @@ def _token(file: Path | None) -> str:
         return text.read(_MAX_TOKEN).strip()
 
 
-def _parcel(file: Path, written: Path | None, fields: Mapping[str, object]) -> Parcel:
+@contextlib.contextmanager
+def _parcel(file: Path, compression: str, written: Path | None, fields: Mapping[str, object]) -> Iterator[Parcel]:
     if written and fields:
         raise click.UsageError(f"--content has all of it, so leave out what says {', '.join(fields)}")
     missing = [name for name in _ALWAYS if name not in fields]
     if not written and missing:
         raise click.MissingParameter(param_hint=f"'--{missing[0]}'", param_type="option")
-    with console.progress(f"hashing {file.name}", size(file)) as advance:
-        if not written:
-            return parcel.stated(file, fields, advance)
-        with written.open("rb") as raw:
-            return parcel.written(file, raw.read(MAX_BYTES + 1), advance)
+    raw = _read(written) if written else b""
+    local = content.parse(raw).content.local if written else str(fields.get("local", ""))
+    with packing.for_a_while(file, compression, local) as package:
+        with console.progress(f"hashing {file.name}", size(package.file)) as advance:
+            sent = (
+                parcel.written(package.file, raw, advance) if written else parcel.stated(package.file, fields, advance)
+            )
+        yield dataclasses.replace(sent, warnings=(*package.warnings, *sent.warnings))
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as raw:
+        return raw.read(MAX_BYTES + 1)
 
 
 def _fields(sent: Parcel) -> dict[str, object]:
