@@ -10,14 +10,13 @@ pass, loses nothing, and the next pass goes on where it was.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import time
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from builder import claims, folder_package, people, prune, render, site_folders, spool, upkeep
 from builder.catalogue import Catalogue
-from builder.errors import CatalogueError
+from builder.errors import LostCatalogueError
 from builder.intake.drops import Find, Pass
 from builder.intake.inbox import Drop, Inbox
 from builder.intake.predecessor import Predecessor
@@ -30,13 +29,13 @@ from builder.signing import access, expiry
 from builder.stores.folder import FolderStore
 from builder.submission import Publication, Release, Verdict
 from builder.verify import verify
-from mirror import layout, trust
+from mirror import trust
 from mirror.errors import PublisherError
 from mirror.files import Files
 from mirror.releases import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from builder.pages import Page
     from builder.progress import Progress
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from builder.submission import Statement
 
 logger = logging.getLogger(__name__)
-_Item = TypeVar("_Item")
 
 _DAY = 86_400
 
@@ -90,7 +88,7 @@ class Builder:
             verdicts = self._take(self._inbox.resume())
             finds = self._inbox.scan()
             waiting = [find for find in finds if find.waiting]
-            for group in _groups((find for find in finds if not find.waiting), self.site.publish.group):
+            for group in upkeep.groups((find for find in finds if not find.waiting), self.site.publish.group):
                 claimed = [self._inbox.claim(find) for find in group]
                 verdicts += self._take([drop for drop in claimed if isinstance(drop, Drop)])
                 waiting += [find for find in claimed if isinstance(find, Find)]
@@ -183,11 +181,8 @@ class Builder:
 
     def _begin(self, *, repair: bool = False) -> int:
         """Finish what was committed before; refuse to go on from nothing when the mirror holds releases."""
-        if self.catalogue.is_empty() and any(self.site.paths.mirror.glob(layout.RELEASE_LISTS)):
-            raise CatalogueError(
-                f"{self.site.paths.catalogue} is empty, but the mirror holds releases: the catalogue was lost; "
-                "put it back from a backup, or run `otamirror recover`"
-            )
+        if self.catalogue.is_empty() and upkeep.holds_releases(self.site.paths.mirror):
+            raise LostCatalogueError(self.site.paths.catalogue, "empty")
         return upkeep.begin(self.site.paths.mirror, self._publisher, self.signing, self._files, repair=repair)
 
     def _take(self, drops: Sequence[Drop]) -> list[Verdict]:
@@ -264,10 +259,26 @@ def opened(
     clock: Callable[[], float] = time.time,
     progress: Progress = silent,
     ring: Keyring | None = None,
+    *,
+    recovers: bool = False,
 ) -> Iterator[Builder]:
-    """Open a site for publishing, making its folders if need be; `ring` are other keys than the site's own."""
+    """Open a site for publishing, making its folders if need be.
+
+    Args:
+        site: its settings.
+        files: what writes.
+        clock: seconds since 1970.
+        progress: where a person waits.
+        ring: other keys than the site's own.
+        recovers: whether it is opened to make a lost catalogue anew.
+
+    Raises:
+        LostCatalogueError: there is none, and the mirror holds releases; none is made.
+    """
     files = files or Files()
     paths = site.paths
+    if not recovers and not paths.catalogue.exists() and upkeep.holds_releases(paths.mirror):
+        raise LostCatalogueError(paths.catalogue, "gone")
     site_folders.make(paths, files)
     with spool.session(paths.spool, paths.mirror, files) as own, Catalogue.open(paths.catalogue) as catalogue:
         yield Builder(site, catalogue, own, ring or access.keyring(site), files, clock, progress)
@@ -287,9 +298,3 @@ def _log(item: Release | Statement, verdict: Verdict) -> None:
 
 def _tell_waiting() -> None:
     logger.info("waiting for another otamirror that is at work on the inbox")
-
-
-def _groups(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    remaining = iter(items)
-    while group := list(itertools.islice(remaining, size)):
-        yield group

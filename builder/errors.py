@@ -63,6 +63,16 @@ class NotACatalogueError(CatalogueError):
     """The file is no catalogue at all, or so damaged that SQLite does not know it."""
 
 
+class LostCatalogueError(CatalogueError):
+    """The catalogue is gone, or empty, while the mirror holds releases."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(
+            f"{path} is {found}, but the mirror holds releases: the catalogue was lost; put it back from a backup, or "
+            "run `otamirror recover`"
+        )
+
+
 class MirrorError(OperatorError):
     """The mirror's files are not what the catalogue says."""
 

@@ -14,7 +14,7 @@ from builder import build
 from builder.intake import hints
 from builder.intake.bell import Bell
 from builder.intake.watch import watch
-from builder.signing import establish
+from builder.signing import access, establish
 from builder.uploads import receive
 from builder.web import serve
 from mirror import terminal
@@ -51,9 +51,11 @@ def up(site: Site) -> None:
     """Run until SIGINT or SIGTERM; a pass over the inbox that is under way ends first."""
     bell = _stopped_by_signals()
     with contextlib.ExitStack() as stack:
+        ring = access.keyring(site)
+        with build.opened(site, ring=ring) as builder:
+            _check(builder)
         site = _serve(site, bell, stack)
-        builder = stack.enter_context(build.opened(site))
-        builder.finish()
+        builder = stack.enter_context(build.opened(site, ring=ring))
         terminal.echo(_next(site))
         _watch_inbox(builder, bell)
 
@@ -61,9 +63,16 @@ def up(site: Site) -> None:
 def watch_only(site: Site) -> None:
     """Run until SIGINT or SIGTERM as `up` does, without web server and receiver."""
     bell = _stopped_by_signals()
-    with build.opened(site) as builder:
+    with build.opened(site, ring=access.keyring(site, makes_first=False)) as builder:
+        _check(builder)
         terminal.echo(f"Watching {site.paths.inbox}. Ctrl-C stops it.")
         _watch_inbox(builder, bell)
+
+
+def _check(builder: Builder) -> None:
+    """Finish what was begun, and see that every key is here before it is needed."""
+    builder.finish()
+    builder.signing.check_keys()
 
 
 def _stopped_by_signals() -> Bell:

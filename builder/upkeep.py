@@ -56,6 +56,11 @@ def begin(mirror: Path, publisher: Publisher, signing: Signing, files: Files, *,
     return written
 
 
+def holds_releases(mirror: Path) -> bool:
+    """Return whether a mirror's folder has a release list."""
+    return any(mirror.glob(layout.RELEASE_LISTS))
+
+
 def check_blobs(mirror: Path, catalogue: Catalogue) -> None:
     """See that every blob is there, with its size.
 
@@ -81,7 +86,7 @@ def render_all(mirror: Path, publisher: Publisher, signing: Signing, progress: P
     catalogue = publisher.catalogue
     written = 0
     with progress("rendering", catalogue.count()) as advance:
-        for group in _groups(render.everything(Shelves(catalogue.connection), advance), _RENDER_GROUP):
+        for group in groups(render.everything(Shelves(catalogue.connection), advance), _RENDER_GROUP):
             written += publisher.store.publish(Pages.of(group), repair=True).files
     if any(problem != inspect.EXTRA for _, problem in inspect.faults(mirror, signing.roles)):
         written += publisher.publish_pages(signing.everything, repair=True).files
@@ -175,7 +180,8 @@ def _filed(catalogue: Catalogue, signing: Signing) -> set[str]:
     return bins
 
 
-def _groups(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+def groups(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yield items in lists of so many."""
     remaining = iter(items)
     while group := list(itertools.islice(remaining, size)):
         yield group

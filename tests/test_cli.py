@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -167,6 +168,84 @@ def test_build_from_scratch_mends_the_mirror(
     assert clients.look(mirror, device) == lists
     assert run("check").stdout == ""
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_lost_catalogue_is_one_sentence(left: bytes | None, published: Site, run: Callable[..., Result]) -> None:
+    """Whatever command finds it, it says what to do and leaves no empty catalogue behind."""
+    for file in published.paths.var.glob("catalogue.sqlite*"):
+        file.unlink()
+    if left is not None:
+        published.paths.catalogue.write_bytes(left)
+
+    for words in (["check"], ["list"], ["keys", "list"], ["keys", "export-root"], ["build"], ["resign"], ["prune"]):
+        said = run(*words, expected=1).output
+        assert "but the mirror holds releases: the catalogue was lost;" in said, words
+        assert "otamirror recover" in said
+        assert len(said.splitlines()) == 1
+        assert left is not None or not published.paths.catalogue.exists()
+    assert "1 releases recovered" in run("recover").output
+
+
+def test_many_faults_of_a_kind_are_counted(published: Site, run: Callable[..., Result]) -> None:
+    """People see some of each kind and how many more there are; programs get all."""
+    for number in range(50):
+        (published.paths.mirror / f"{number:02}.tmp").write_bytes(b"")
+    (published.paths.mirror / layout.max_version("app", "main")).unlink()
+
+    lines = run("check", expected=1).stdout.splitlines()
+
+    assert len(lines) == 1 + 21
+    assert f"missing\t{layout.max_version('app', 'main')}" in lines
+    assert "extra\tand 30 more; --json names them all" in lines
+    assert len(json.loads(run("check", "--json", expected=1).stdout)["faults"]) == 51
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "unclaimed"])
+def test_a_missing_key_is_told_before_it_is_needed(role: str, published: Site, run: Callable[..., Result]) -> None:
+    """Every start, resign and check load all keys that sign online, and say which is missing."""
+    key = published.paths.keys / f"{role}.pem"
+    key.rename(key.with_suffix(".away"))
+    sites.drop(published.paths.inbox, sites.package("2.0"))
+    inbox = sites.stamps(published.paths.inbox)
+
+    for words in (["up"], ["watch"], ["receive"], ["build"], ["resign"], ["check"], ["check", "--json"]):
+        said = run(*words, expected=1).output
+        assert f"{role} needs 1 of the keys " in said, words
+        assert "put the key back into paths.keys" in said
+
+    assert sites.stamps(published.paths.inbox) == inbox
+    key.with_suffix(".away").rename(key)
+    assert "1 published" in run("build").output
+
+
+def test_only_a_few_commands_make_keys(tmp_path: Path) -> None:
+    """A device that is pinned to a root of nothing never gets an update: readers make and publish nothing."""
+    site = sites.make(tmp_path / "site", signed=False)
+    public = tmp_path / "new.pub"
+    runner = CliRunner()
+    runner.invoke(cli.main, ["keys", "new", str(public.with_suffix(".pem"))])
+    words = ["keys list", "keys export-root", "list", "check", "show app 1 --branch main", "resign", "prune", "rebin"]
+    words += [
+        "watch",
+        "receive",
+        f"keys claim app --publisher-key {public}",
+        "keys rotate timestamp",
+        "keys renew root",
+    ]
+    words += ["keys unclaim app", f"keys add root {public}", "keys remove root 00", "recover", "token list"]
+
+    for each in words:
+        done = runner.invoke(cli.main, ["--site", str(site.file), *each.split()])
+        assert each == "token list" or done.exit_code == 1, each
+        assert each in {"token list", "recover"} or re.search("no keys yet|nothing was published yet", done.output), (
+            each
+        )
+    assert not list(site.paths.keys.glob("*"))
+    assert not list(site.paths.mirror.rglob("*.json"))
+
+    assert runner.invoke(cli.main, ["--site", str(site.file), "keys", "init"]).exit_code == 0
+    assert runner.invoke(cli.main, ["--site", str(site.file), "keys", "export-root"]).exit_code == 0
 
 
 def test_build_from_scratch_needs_the_blobs(published: Site, run: Callable[..., Result]) -> None:

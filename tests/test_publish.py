@@ -320,7 +320,10 @@ def test_a_lost_catalogue_does_not_overwrite_its_mirror(site: Site) -> None:
         path.unlink()
     before = sites.stamps(site.paths.mirror)
 
-    with build.opened(site, clock=Clock()) as builder:
+    with pytest.raises(CatalogueError, match=r"is gone, but .*otamirror recover"), build.opened(site):
+        pass
+    assert not site.paths.catalogue.exists()
+    with build.opened(site, clock=Clock(), recovers=True) as builder:
         for act in (lambda: publish(builder, sites.package("2.0")), builder.take_inbox, builder.render_all):
             with pytest.raises(CatalogueError, match="otamirror recover"):
                 act()

@@ -65,7 +65,7 @@ def test_a_recovered_catalogue_is_the_lost_one(published: Site) -> None:
     before, mirror = tables(published), sites.pages(published.paths.mirror)
     lose_catalogue(published)
 
-    with build.opened(published) as builder:
+    with build.opened(published, recovers=True) as builder:
         assert builder.recover() == len(VERSIONS) + 2
         assert builder.render_all() == 0
 
@@ -76,7 +76,7 @@ def test_a_recovered_catalogue_is_the_lost_one(published: Site) -> None:
 def test_publishing_goes_on_after_recovery(published: Site) -> None:
     """New releases are filed where they belong, and known ones stay immutable."""
     lose_catalogue(published)
-    with build.opened(published) as builder:
+    with build.opened(published, recovers=True) as builder:
         builder.recover()
         made = published.paths.var / "made"
         old = sites.release(sites.package("1.0.5"), made)
@@ -103,7 +103,7 @@ def test_versions_that_are_one_stay_if_they_were_accepted_before(site: Site) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(page.data)
 
-    with build.opened(site) as builder:
+    with build.opened(site, recovers=True) as builder:
         assert builder.recover() == 2
         (verdict,) = builder.publish([sites.release(sites.package("1.2.0"), site.paths.var)]).verdicts
 
@@ -123,7 +123,7 @@ def test_a_release_that_no_list_names_yet_is_taken(future: float, published: Sit
 
     os.utime(path, (future, future))
 
-    with build.opened(published) as builder:
+    with build.opened(published, recovers=True) as builder:
         builder.recover()
         builder.render_all()
         found = builder.catalogue.find("app", "main", "3.0")
@@ -142,7 +142,7 @@ def test_what_readers_do_not_know_is_kept(published: Site) -> None:
     pointer.write_text(text)
     lose_catalogue(published)
 
-    with build.opened(published) as builder:
+    with build.opened(published, recovers=True) as builder:
         builder.recover()
         builder.render_all()
 
@@ -164,7 +164,7 @@ def test_a_damaged_mirror_is_refused_whole(published: Site, lost: str) -> None:
     (mirror / path).write_bytes(b"{}") if lost == "list" else (mirror / path).unlink()
     lose_catalogue(published)
 
-    with build.opened(published) as builder:
+    with build.opened(published, recovers=True) as builder:
         with pytest.raises(MirrorError, match="app on main"):
             builder.recover()
         assert builder.catalogue.count() == 0
@@ -182,7 +182,7 @@ def test_a_site_whose_catalogue_was_lost_publishes_nothing(published: Site) -> N
     lose_catalogue(published)
     sites.drop(published.paths.inbox, sites.package("9.9"))
 
-    with build.opened(published) as builder:
+    with build.opened(published, recovers=True) as builder:
         with pytest.raises(CatalogueError, match="recover"):
             builder.take_inbox()
         with pytest.raises(CatalogueError, match="recover"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
     from builder.build import Builder
+    from builder.catalogue import Catalogue
     from builder.commands.signatures import Ceremony
     from builder.signing.propose import Draft
+    from builder.signing.sign import Signing
     from builder.site import Site
 
 _ROLES = click.Choice([*trust.TOP, trust.UNCLAIMED])
@@ -90,9 +93,8 @@ def run_new(file: Path, *, encrypt: bool) -> None:
 @options.pass_site
 def run_list(site: Site, *, as_json: bool) -> None:
     """List who may sign what, which keys are here, and how long each role holds."""
-    with build.opened(site) as builder:
-        builder.finish()
-        rows = signatures.rows(builder.signing)
+    with options.reading(site) as catalogue:
+        rows = signatures.rows(_signing(site, catalogue))
     if as_json:
         console.as_json(rows)
     else:
@@ -234,9 +236,9 @@ def run_export_root(site: Site, version: int | None, output: Path | None) -> Non
     \b
     Example: otamirror keys export-root --output root.json
     """
-    with build.opened(site) as builder:
-        builder.finish()
-        roots = {root.version: root.data for root in builder.signing.roles.roots() if root.published is not None}
+    with options.reading(site) as catalogue:
+        known = _signing(site, catalogue).roles.roots()
+        roots = {root.version: root.data for root in known if root.published is not None}
     number = version or max(roots)
     if number not in roots:
         raise KeysError(f"there is no root {number}; the newest is {max(roots)}")
@@ -245,6 +247,18 @@ def run_export_root(site: Site, version: int | None, output: Path | None) -> Non
         terminal.echo(f"root {number} is in {output}; pin devices to it with `otadevice init --root`", err=True)
     else:
         terminal.echo_bytes(roots[number])
+
+
+def _signing(site: Site, catalogue: Catalogue) -> Signing:
+    """Return what signs for a site that has keys; it is only looked at.
+
+    Raises:
+        NoKeysError: it has none.
+    """
+    signing = access.signing(site, catalogue.connection, access.keyring(site, makes_first=False), time.time)
+    if not signing.roles.newest_roots():
+        raise establish.NoKeysError
+    return signing
 
 
 def _new(builder: Builder, role: str, public: Sequence[Path], count: int) -> list[Key]:

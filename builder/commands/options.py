@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from builder import build, console, upkeep
 from builder import site as sites
+from builder.catalogue import Catalogue
+from builder.errors import LostCatalogueError
+from builder.signing import access
 from mirror import content
+from mirror.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from builder.build import Builder
     from builder.site import Site
 
 _Arguments = ParamSpec("_Arguments")
@@ -45,6 +52,39 @@ def pass_site(command: Callable[Concatenate[Site, _Arguments], None]) -> Callabl
 
     functools.update_wrapper(with_site, command)
     return click.pass_obj(with_site)
+
+
+@contextlib.contextmanager
+def reading(site: Site) -> Iterator[Catalogue]:
+    """Open the catalogue for a command that only reads: nothing is made.
+
+    Raises:
+        OperatorError: there is none.
+    """
+    path = site.paths.catalogue
+    is_lost = upkeep.holds_releases(site.paths.mirror)
+    if not path.exists() or not path.stat().st_size:
+        if is_lost:
+            raise LostCatalogueError(path, "empty" if path.exists() else "gone")
+        raise OperatorError(f"there is no catalogue at {path}; nothing was published yet")
+    with Catalogue.open(path) as catalogue:
+        if is_lost and catalogue.is_empty():
+            raise LostCatalogueError(path, "empty")
+        yield catalogue
+
+
+@contextlib.contextmanager
+def working(site: Site, *, makes_keys: bool = False, checks_keys: bool = False) -> Iterator[Builder]:
+    """Open a site for a command that writes; only a few may make its first keys.
+
+    Raises:
+        KeysError: it has none, or with `checks_keys` one that signs online is missing.
+    """
+    ring = access.keyring(site, makes_first=makes_keys)
+    with build.opened(site, progress=console.progress, ring=ring) as builder:
+        if checks_keys:
+            builder.signing.check_keys()
+        yield builder
 
 
 def release(*, required: bool) -> Callable[[_Function], _Function]:

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING
 import click
 
 from builder import check, console
-from builder.catalogue import Catalogue
 from builder.commands import options
+from builder.errors import KeysError
 from builder.intake import sharing
 from builder.signing import access, expiry
 from mirror import content, content_schema, terminal
 from mirror.errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Collection, Iterator, Sequence
 
     from builder.catalogue import Row
+    from builder.check import Fault
+    from builder.signing.sign import Signing
     from builder.site import Site
+
+
+_MOST_OF_A_KIND = 20
 
 
 @click.command("list")
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 @options.pass_site
 def run_list(site: Site, package: str | None, branch: str | None, *, as_json: bool) -> None:
     """List releases, the highest version of each branch first."""
-    with _catalogue(site) as catalogue:
+    with options.reading(site) as catalogue:
         rows = catalogue.releases(package, branch)
         if as_json:
             console.as_json([_fields(row) for row in rows])
@@ -52,7 +56,7 @@ def run_list(site: Site, package: str | None, branch: str | None, *, as_json: bo
 @options.pass_site
 def run_show(site: Site, package: str, version: str, branch: str) -> None:
     """Print one release as JSON: its content.json, and what the catalogue knows beside."""
-    with _catalogue(site) as catalogue:
+    with options.reading(site) as catalogue:
         row = catalogue.find(package, branch, version)
     if row is None:
         advice = f"`otamirror list {package}` shows what there is"
@@ -69,20 +73,23 @@ def run_check(site: Site, *, as_json: bool) -> None:
     Files that are missing, extra, changed, truncated, not signed by who should, expired, or signed at a time that is
     yet to come are named.
     """
-    with _catalogue(site) as catalogue:
+    with options.reading(site) as catalogue:
         signing = access.signing(site, catalogue.connection, access.keyring(site), time.time)
         faults = [*check.check(site.paths.mirror, catalogue, console.progress), *check.times(signing)]
         roles = expiry.summary(signing)
+        keys = _missing_keys(signing)
         count = catalogue.count()
     shared = list(sharing.problems(site.paths.inbox)) if site.paths.inbox.is_dir() else []
     if as_json:
         named = [{"path": fault.path, "problem": fault.problem} for fault in faults]
-        console.as_json({"faults": named, "roles": [each.fields() for each in roles], "inbox": shared})
+        told = [each.fields() for each in roles]
+        console.as_json({"faults": named, "roles": told, "keys": keys, "inbox": shared})
     else:
         for problem in shared:
             terminal.echo(f"shared badly\t{problem}")
-        for fault in faults:
-            terminal.echo(f"{fault.problem}\t{fault.path}")
+        _print_faults(faults)
+        for problem in keys:
+            terminal.echo(f"no key\t{problem}")
         for each in roles:
             if each.is_alarming and each.left > 0:
                 terminal.echo(f"expires soon\t{each}")
@@ -91,7 +98,7 @@ def run_check(site: Site, *, as_json: bool) -> None:
         first = min(roles, key=lambda each: each.expires, default=None)
         until = f"; {first.role} is the first to expire, {first.expires}" if first else ""
         terminal.echo(f"{count} releases checked, {len(faults)} faults{until}", err=True)
-    if faults:
+    if faults or keys:
         sys.exit(1)
 
 
@@ -106,12 +113,24 @@ def _advice(problems: Collection[str]) -> Iterator[str]:
         )
 
 
-def _catalogue(site: Site) -> AbstractContextManager[Catalogue]:
-    path = site.paths.catalogue
-    if not path.exists():
-        advice = "nothing was published yet, or `otamirror recover` rebuilds it"
-        raise OperatorError(f"there is no catalogue at {path}; {advice}")
-    return Catalogue.open(path)
+def _missing_keys(signing: Signing) -> list[str]:
+    try:
+        signing.check_keys()
+    except KeysError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _print_faults(faults: Sequence[Fault]) -> None:
+    """Print faults; of many of one kind only some, and how many more there are."""
+    by_kind: dict[str, list[Fault]] = {}
+    for fault in faults:
+        by_kind.setdefault(fault.problem, []).append(fault)
+    for problem, found in by_kind.items():
+        for fault in found[:_MOST_OF_A_KIND]:
+            terminal.echo(f"{problem}\t{fault.path}")
+        if (more := len(found) - _MOST_OF_A_KIND) > 0:
+            terminal.echo(f"{problem}\tand {more} more; --json names them all")
 
 
 def _fields(row: Row) -> dict[str, object]:

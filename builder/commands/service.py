@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 @click.command()
 @click.pass_obj
 def init(file: Path) -> None:
-    """Write a commented site.toml with every setting at its default.
+    """Write a commented site.toml with every setting at its default, and make the inbox.
 
     \b
     Example: otamirror --site /srv/ota/site.toml init
@@ -38,6 +38,9 @@ def init(file: Path) -> None:
     files = Files()
     files.make_folder(file.absolute().parent)
     files.replace(file, sites.sample().encode())
+    paths = sites.load(file).paths
+    for folder in (paths.var, paths.inbox):
+        files.make_folder(folder)
     terminal.echo(f"Wrote {file}. `otamirror --site {file} up` starts the service.")
 
 

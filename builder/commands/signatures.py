@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder import build
 from builder import site as sites
 from builder.commands import options
 from builder.signing import access, expiry, keys
@@ -54,7 +53,7 @@ class Ceremony:
 
     def hold(self, site: Site, draft: Callable[[Draft, Builder], None]) -> None:
         """Make a change, sign it with the keys that are here, and publish it or say what is missing."""
-        with build.opened(site) as builder:
+        with options.working(site) as builder:
             builder.finish()
             builder.signing.check_clock()  # what people sign has its expiry from it, too
             wanted = Draft(builder.signing)
@@ -121,7 +120,7 @@ def run_publish(site: Site, file: Path, copies: tuple[Path, ...]) -> None:
     Example: otamirror keys publish change-1.json change-1-bob.json
     """
     change = signing_ceremony.read(file, copies)
-    with build.opened(site) as builder:
+    with options.working(site) as builder:
         _publish(builder, change)
 
 

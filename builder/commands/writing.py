@@ -13,7 +13,7 @@ from builder import build, console, recover
 from builder.commands import options
 from builder.intake import sharing
 from builder.intake.drops import Pass
-from builder.signing import expiry
+from builder.signing import access, expiry
 from mirror import terminal
 from mirror.files import Files
 
@@ -41,7 +41,7 @@ def run_build(site: Site, *, from_scratch: bool, as_json: bool) -> None:
     \b
     Example: otamirror build
     """
-    with build.opened(site, progress=console.progress) as builder:
+    with options.working(site, makes_keys=True, checks_keys=True) as builder:
         for problem in sharing.problems(site.paths.inbox):
             logger.warning("%s", problem)
         rendered = builder.render_all() if from_scratch else 0
@@ -93,7 +93,8 @@ def run_recover(site: Site, *, clock_is_right: bool) -> None:
     """
     if recover.set_aside(site.paths.catalogue, Files()):
         terminal.echo(f"kept what could not be read as {site.paths.catalogue}.damaged", err=True)
-    with build.opened(site, progress=console.progress) as builder:
+    ring = access.keyring(site, makes_first=False)
+    with build.opened(site, progress=console.progress, ring=ring, recovers=True) as builder:
         count = builder.recover(clock_is_right=clock_is_right)
         builder.render_all()
         builder.refresh_pages(everything=True)
@@ -110,7 +111,7 @@ def run_recover(site: Site, *, clock_is_right: bool) -> None:
 @options.pass_site
 def run_prune(site: Site, keep_days: int) -> None:
     """Remove blobs that no release names, and release lists and metadata that were superseded long ago."""
-    with build.opened(site) as builder:
+    with options.working(site) as builder:
         for path in builder.prune(keep_days):
             terminal.echo(path)
 
@@ -129,7 +130,7 @@ def run_resign(site: Site, *, everything: bool, clock_is_right: bool, as_json: b
     \b
     Example: otamirror resign
     """
-    with build.opened(site) as builder:
+    with options.working(site, checks_keys=True) as builder:
         written = builder.resign(everything=everything, clock_is_right=clock_is_right)
         due = expiry.alarms(builder.signing)
     if as_json:
@@ -150,7 +151,7 @@ def run_rebin(site: Site) -> None:
     \b
     Example: otamirror rebin
     """
-    with build.opened(site) as builder:
+    with options.working(site) as builder:
         changed = builder.rebin()
     terminal.echo(f"release lists are in {site.trust.bins} bins{'' if changed else ' already'}")
 

@@ -23,11 +23,11 @@ def signing(site: Site, connection: sqlite3.Connection, ring: Keyring, clock: Ca
     return Signing(Roles(connection), ring, site.trust, site.cache.longest_age, clock)
 
 
-def keyring(site: Site) -> Keyring:
-    """Return the keys that a site has."""
+def keyring(site: Site, *, makes_first: bool = True) -> Keyring:
+    """Return the keys that a site has; whether the first may be made if it has none is up to the command."""
     uris = {role: uri for role in ONLINE if (uri := getattr(site.keys, role))}
     file = site.keys.passphrase_file
-    return Keyring(site.paths.keys, uris, secrets_from(file, ask()), passphrase_from(file))
+    return Keyring(site.paths.keys, uris, secrets_from(file, ask()), passphrase_from(file), makes_first=makes_first)
 
 
 def ask() -> Callable[[str], str] | None:

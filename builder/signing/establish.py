@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Targets
 
+from builder.errors import KeysError
 from builder.pages import Page
 from builder.signing import keys
 from mirror import layout, trust
@@ -33,12 +34,21 @@ ONLINE = (trust.SNAPSHOT, trust.TIMESTAMP, trust.UNCLAIMED)
 OFFLINE = (trust.ROOT, trust.TARGETS)
 
 
+class NoKeysError(KeysError):
+    """The site has no keys, and this is no moment to make them: devices would be pinned to a root of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("this site has no keys yet: `otamirror keys init` makes them, and `up` and `build` do, too")
+
+
 def first_keys(keyring: Keyring, settings: Trust, files: Files) -> None:
     """Make the first keys of every role, as many as its threshold; those that are there already stay.
 
     Raises:
-        KeysError: what is there, or is named in the settings, is no key.
+        KeysError: they may not be made now, or what is there, or is named in the settings, is no key.
     """
+    if not keyring.makes_first:
+        raise NoKeysError
     files.make_folder(keyring.folder, 0o700)
     files.sync_all(keyring.folder)
     for role, number in _wanted(settings):

@@ -126,13 +126,23 @@ class Keyring:
         uris: by role, where its key is instead.
         secrets: asked for passphrases.
         passphrase: what encrypts keys that are made in the folder; empty for not at all.
+        makes_first: whether the first keys of a site that has none may be made.
     """
 
-    def __init__(self, folder: Path, uris: Mapping[str, str], secrets: Secrets, passphrase: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        uris: Mapping[str, str],
+        secrets: Secrets,
+        passphrase: str = "",
+        *,
+        makes_first: bool = True,
+    ) -> None:
         self.folder = folder
         self.uris = uris
         self.secrets = secrets
         self.passphrase = passphrase
+        self.makes_first = makes_first
         self._signers: dict[str, Signer] = {}
 
     def find(self, role: str, key: Key) -> Signer | None:

@@ -161,6 +161,33 @@ class Signing:
             )
         return found
 
+    def check_keys(self) -> None:
+        """Load every key that signs online, so that one that is missing is told before it is needed.
+
+        Raises:
+            KeysError: with all that are missing.
+        """
+        wanted = [
+            (role, root.signed["roles"][role], keys_of(root.signed))
+            for root, is_needed in self._roots()
+            for role in (trust.SNAPSHOT, trust.TIMESTAMP)
+            if is_needed
+        ]
+        problems: list[str] = []
+        for role, part, known in wanted:
+            problems += self._lack(role, {keyid: known[keyid] for keyid in part["keyids"]}, part["threshold"])
+        if self.roles.get(trust.UNCLAIMED):
+            problems += self._lack(trust.UNCLAIMED, self.unclaimed_keys())
+        if problems:
+            raise KeysError("\n".join(dict.fromkeys(problems)))
+
+    def _lack(self, role: str, keys: Mapping[str, Key], threshold: int = 1) -> list[str]:
+        try:
+            self.signers(role, keys, threshold)
+        except KeysError as error:
+            return [str(error)]
+        return []
+
     def expires(self, days: float) -> str:
         """Tell when what is signed now expires."""
         return trust.time(self.now() + timedelta(days=days))

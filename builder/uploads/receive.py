@@ -15,6 +15,7 @@ from builder import build
 from builder.intake.bell import Bell
 from builder.intake.drops import Pass
 from builder.intake.watch import watch
+from builder.signing import access
 from builder.uploads import commit, metrics
 from builder.uploads.receiver import PATH, Receiver
 from builder.uploads.tokens import Tokens
@@ -55,7 +56,9 @@ def receive(site: Site) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: bell.stop())
     with contextlib.ExitStack() as stack:
-        builder = stack.enter_context(build.opened(site))
+        builder = stack.enter_context(build.opened(site, ring=access.keyring(site, makes_first=False)))
+        builder.finish()
+        builder.signing.check_keys()
         receiver = stack.enter_context(receiving(site, bell.ring))
         server = stack.enter_context(listening(site, receiver))
         stack.callback(receiver.stop, GRACE)

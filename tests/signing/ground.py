@@ -56,7 +56,7 @@ class Ground:
     @contextlib.contextmanager
     def opened(self, calls: Calls | None = None) -> Iterator[Builder]:
         """Open the site at its time."""
-        with build.opened(self.site, Files(calls), clock=self.clock) as builder:
+        with build.opened(self.site, Files(calls), clock=self.clock, recovers=True) as builder:
             yield builder
 
     def publish(self, *versions: str, package: str = "app") -> None:
