@@ -142,6 +142,8 @@ def _check_output(path: Path, *, overwrite: bool) -> None:
         raise PackError(path.parent, "is not a folder: make it first, or choose another output")
     if path.is_dir():
         raise PackError(path, "is a folder: name the file to write in it")
+    if path.exists() and not path.is_file():
+        raise PackError(path, "is no regular file, and would be replaced by one: choose another output")
     if not overwrite and os.path.lexists(path):
         raise PackError(path, "exists already: remove it, choose another output, or ask to overwrite it")
 

@@ -72,7 +72,7 @@ def run_init(site: Site, *, encrypt: bool) -> None:
 
 
 @keys_group.command("new")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=options.Output())
 @click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt the key.")
 def run_new(file: Path, *, encrypt: bool) -> None:
     """Make a key pair anywhere: FILE is the private key, the public one lies beside it and ends in .pub.
@@ -228,7 +228,7 @@ def run_unclaim(site: Site, package: str, ceremony: Ceremony) -> None:
 
 @keys_group.command("export-root")
 @click.option("--version", type=click.IntRange(1), help="This version, instead of the newest.")
-@click.option("--output", type=_PATH, help="Write it there, instead of printing it.")
+@click.option("--output", type=options.Output(), help="Write it there, instead of printing it.")
 @options.pass_site
 def run_export_root(site: Site, version: int | None, output: Path | None) -> None:
     """Print the root that a device is pinned to: `otadevice init --root`.

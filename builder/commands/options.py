@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
@@ -18,13 +20,31 @@ from mirror.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from builder.build import Builder
     from builder.site import Site
 
 _Arguments = ParamSpec("_Arguments")
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+class Output(click.Path):
+    """A file that is to be written: a regular one, or one that is not there; a device would be replaced by a file."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; end with a wrong usage if something else is there."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        try:
+            is_other = path.exists() and not path.is_file()
+        except OSError as error:
+            self.fail(f"{path} cannot be written: {error.strerror}", param, ctx)
+        if is_other:
+            self.fail(f"{path} is no regular file, and would be replaced by one: name another", param, ctx)
+        return path
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

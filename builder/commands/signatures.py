@@ -73,7 +73,7 @@ def ceremony(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command what it takes to have its change signed, as one argument `ceremony`."""
 
     @_key
-    @click.option("--output", type=_PATH, help="Where the change goes if signatures are missing.")
+    @click.option("--output", type=options.Output(), help="Where the change goes if signatures are missing.")
     @click.option("--at-once", is_flag=True, help="Keys are lost or stolen: let the new root wait for no cache.")
     @functools.wraps(command)
     def with_ceremony(*arguments: Any, uris: tuple[str, ...], output: Path | None, at_once: bool, **named: Any) -> None:

@@ -82,7 +82,7 @@ def receiving(site: Site, published: Callable[[], None], files: Files | None = N
         disk = stack.enter_context(ThreadPoolExecutor(thread_name_prefix="upload"))
         if site.metrics.listen:
             watched = metrics.app(figures, lambda: _trouble(committer))
-            stack.enter_context(serve.running(watched, *site.metrics.listen))
+            stack.enter_context(serve.running(watched, *site.metrics.listen, setting="metrics.listen"))
         yield Receiver(site, committer, _tokens(site), files, disk, figures)
 
 
@@ -98,7 +98,8 @@ def listening(site: Site, receiver: Receiver) -> Iterator[serve.Server]:
         raise OpenDoorError(f"the receiver does not listen on {listen}: {_ADVICE}")
     application = Starlette()
     receiver.add_to(application)
-    with serve.running(application, *listen, patience=patience(site.receiver)) as server:
+    running = serve.running(application, *listen, patience=patience(site.receiver), setting="receiver.listen")
+    with running as server:
         yield server
 
 

@@ -109,9 +109,17 @@ def running(
     *,
     grace: float = _GRACE,
     patience: Patience = _PATIENCE,
+    setting: str = "server.listen",
 ) -> Iterator[Server]:
-    """Serve from another thread for as long as the context lasts."""
-    server = Server(application, host, port, grace=grace, patience=patience)
+    """Serve from another thread for as long as the context lasts; `setting` is the one that names the address.
+
+    Raises:
+        ListenError: it cannot be listened on.
+    """
+    try:
+        server = Server(application, host, port, grace=grace, patience=patience)
+    except ListenError as error:
+        raise ListenError(f"{error}; set `{setting}` in site.toml to another address") from error
     thread = threading.Thread(target=server.run, name="serve")
     thread.start()
     try:
@@ -155,7 +163,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
-        raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}; choose another address") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {host} port {port}: {reason}") from error
     # connections inherit it; without, the second half of a small answer would wait 40 ms for the first to arrive
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
