@@ -182,7 +182,7 @@ def test_a_lost_catalogue_is_one_sentence(left: bytes | None, published: Site, r
         said = run(*words, expected=1).output
         assert "but the mirror holds releases: the catalogue was lost;" in said, words
         assert "otamirror recover" in said
-        assert len(said.splitlines()) == 1
+        assert len([line for line in said.splitlines() if " INFO " not in line]) == 1
         assert left is not None or not published.paths.catalogue.exists()
     assert "1 releases recovered" in run("recover").output
 

@@ -99,7 +99,7 @@ def add(file: Path, package: str, branch: str, local: str, *, adopt: bool) -> No
         f"{where}; {wanted.version} is installed" if wanted.version else f"{where}; `otadevice update` installs it"
     )
     for remark in remarks:
-        click.echo(f"warning: {remark}", err=True)
+        terminal.echo(f"warning: {remark}", err=True)
 
 
 @click.command(epilog=options.example("adopt app --branch stable --local /opt/app/app", "adopt app"))
