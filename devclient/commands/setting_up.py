@@ -14,14 +14,13 @@ from devclient.commands import options
 from devclient.errors import ProvisionError
 from devclient.settings import config, values
 from devclient.solve.ranges import Range
-from devclient.units import services, write
-from mirror import rules, terminal
+from devclient.units import services
+from mirror import rules, terminal, unit_files
 from mirror.files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_UNITS = "/etc/systemd/system"
 _FSTAB = Path("/etc/fstab")
 
 
@@ -151,7 +150,7 @@ def pin(file: Path, package: str, versions: str) -> None:
 @click.option(
     "--to",
     "folder",
-    default=_UNITS,
+    default=unit_files.FOLDER,
     show_default=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
@@ -170,9 +169,9 @@ def install_units(file: Path, folder: Path, *, only_print: bool, force: bool) ->
         config.load(file), services.command(Path(sys.executable), Path(sys.argv[0]).absolute()), fstab
     )
     if only_print:
-        terminal.echo("\n".join(f"# {folder / unit.name}\n{write.marked(unit).decode()}" for unit in units), nl=False)
+        terminal.echo("\n".join(f"# {folder / unit.name}\n{_text(unit)}" for unit in units), nl=False)
         return
-    written = write.write(units, folder.absolute(), Files(), force=force)
+    written = unit_files.write(units, folder.absolute(), Files(), "otadevice", force=force)
     for path in written:
         terminal.echo(f"{path} is written")
     if not written:
@@ -181,6 +180,10 @@ def install_units(file: Path, folder: Path, *, only_print: bool, force: bool) ->
     terminal.echo(f"next:\n  systemctl daemon-reload\n  systemctl enable --now {services.RECOVER} {services.DAEMON}")
     if any(written.values()):
         terminal.echo(f"  systemctl restart {services.DAEMON}")
+
+
+def _text(unit: unit_files.Unit) -> str:
+    return unit_files.marked(unit, "otadevice").decode()
 
 
 COMMANDS = (init, add, adopt, pin, install_units)

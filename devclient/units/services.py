@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devclient.units import quoting
+from mirror import unit_files
+from mirror.unit_files import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,23 +31,12 @@ _NETWORK = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Unit:
-    """One unit: the name of its file, and all that stands in it."""
-
-    name: str
-    text: str
-
-
 def command(executable: Path, started: Path) -> tuple[Path, ...]:
     """Find what runs otadevice, given the Python and the file that run now.
 
     Links stay as they are: what they lead to may be another otadevice tomorrow.
     """
-    beside = executable.parent / "otadevice"
-    if started.name.startswith("otadevice") and os.access(started, os.X_OK):
-        return (started,)
-    return (beside,) if beside.is_file() else (executable, Path("-m"), Path("devclient.cli"))
+    return unit_files.command("otadevice", "devclient.cli", executable, started)
 
 
 def units(settings: Settings, run_by: tuple[Path, ...], fstab: str) -> tuple[Unit, Unit]:
@@ -59,10 +48,10 @@ def units(settings: Settings, run_by: tuple[Path, ...], fstab: str) -> tuple[Uni
         fstab: the machine's table of file systems.
 
     Raises:
-        ProvisionError: a unit cannot name one of the paths.
+        UnitError: a unit cannot name one of the paths.
     """
     otadevice = " ".join(
-        [f":{quoting.program(run_by[0])}", *map(quoting.word, [*run_by[1:], Path("--config"), settings.file])]
+        [f":{unit_files.program(run_by[0])}", *map(unit_files.word, [*run_by[1:], Path("--config"), settings.file])]
     )
     own = (settings.file, settings.state, settings.work, run_by[0])
     early = _without_network(_mounts((*own, *settings.allow)), fstab)
@@ -70,7 +59,7 @@ def units(settings: Settings, run_by: tuple[Path, ...], fstab: str) -> tuple[Uni
         otadevice=otadevice,
         recover=RECOVER,
         if_not_up=_IF_NOT_UP,
-        put_back=quoting.word(settings.work / PUT_BACK),
+        put_back=unit_files.word(settings.work / PUT_BACK),
         mounts=_lines(_mounts(own)),
         stop=stop_limit(settings),
     )
@@ -107,7 +96,7 @@ def _network_mounts(fstab: str) -> Iterator[Path]:
 
 
 def _lines(paths: Iterable[Path]) -> str:
-    return "\n".join(f"RequiresMountsFor={quoting.word(path)}" for path in paths)
+    return "\n".join(f"RequiresMountsFor={unit_files.word(path)}" for path in paths)
 
 
 _RECOVER = """\

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from devclient import succession
-from devclient.errors import ProvisionError
 from devclient.settings.config import Hooks, Remote, Settings
-from devclient.units import quoting, services, write
-from devclient.units.services import DAEMON, RECOVER, Unit
+from devclient.units import services
+from devclient.units.services import DAEMON, RECOVER
+from mirror import unit_files
 from mirror.files import Files
+from mirror.unit_files import Unit, UnitError
 from tests.support.tools import require
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def test_systemd_has_nothing_to_complain_about(tmp_path: Path, rig: Rig) -> None
     require("systemd-analyze")
     device = Settings(rig.config, rig.state_file, rig.folder / "work", (rig.opt, Path("/srv")), ())
 
-    written = write.write(services.units(device, stand_in(tmp_path), ""), tmp_path, Files())
+    written = unit_files.write(services.units(device, stand_in(tmp_path), ""), tmp_path, Files(), "otadevice")
 
     assert _complaints(analyze(*written), tmp_path) == []
 
@@ -246,7 +247,7 @@ def test_systemd_complains_when_there_is_a_reason(tmp_path: Path) -> None:
     unit = both(run_by=stand_in(tmp_path))[DAEMON]
     wrong = Unit(unit.name, unit.text.replace("RestartSec", "RestartSecs"))
 
-    written = write.write([wrong], tmp_path, Files())
+    written = unit_files.write([wrong], tmp_path, Files(), "otadevice")
 
     assert len(_complaints(analyze(*written), tmp_path)) == 1
 
@@ -255,7 +256,7 @@ def test_a_boot_with_both_has_an_order(tmp_path: Path) -> None:
     """Enabled as systemd does it, nothing waits for what waits for it."""
     folder = tmp_path / "etc/systemd/system"
     folder.mkdir(parents=True)
-    write.write(services.units(DEVICE, stand_in(tmp_path), ""), folder, Files())
+    unit_files.write(services.units(DEVICE, stand_in(tmp_path), ""), folder, Files(), "otadevice")
 
     enable = [require("systemctl"), f"--root={tmp_path}", "--quiet", "enable", RECOVER, DAEMON]
     subprocess.run(enable, check=True, timeout=60)
@@ -275,7 +276,7 @@ def test_systemd_reads_the_paths_that_were_meant(tmp_path: Path, one: str, two: 
     """Whatever letters they have: spaces, quotes, percent and dollar signs."""
     require("systemd-analyze")
     paths = [Path("/srv", one), Path("/srv", two), Path("/srv/deeper", three)]
-    words = " ".join(map(quoting.word, paths))
+    words = " ".join(map(unit_files.word, paths))
     file = tmp_path / "odd.service"
     file.write_text(f"[Unit]\nRequiresMountsFor={words}\n[Service]\nType=oneshot\nExecStart=:/bin/true {words} end\n")
 
@@ -288,14 +289,14 @@ def test_systemd_reads_the_paths_that_were_meant(tmp_path: Path, one: str, two: 
 @pytest.mark.parametrize("name", ["a\nb", "tab\t", "\x7f", "\udcff", "\ufffe", "\ufdd0"])
 def test_a_path_that_no_unit_can_name_is_refused(name: str) -> None:
     """It is said which one, instead of another one being used."""
-    with pytest.raises(ProvisionError, match="no unit of systemd can name it"):
+    with pytest.raises(UnitError, match="no unit of systemd can name it"):
         both(Settings(DEVICE.file, DEVICE.state, DEVICE.work / name, (), ()))
 
 
 @pytest.mark.parametrize("name", ['a"b', "a'b", "a\\b"])
 def test_a_program_that_systemd_does_not_start_is_refused(name: str) -> None:
     """Its path has no quotes, nor backslashes; all else is fine."""
-    with pytest.raises(ProvisionError, match="install it elsewhere"):
+    with pytest.raises(UnitError, match="install it elsewhere"):
         both(run_by=(Path("/opt", name),))
     assert ':"/opt/a b$HOME%%n" ' in both(run_by=(Path("/opt/a b$HOME%n"),))[DAEMON].text
 
@@ -362,14 +363,14 @@ def test_a_unit_that_is_not_ours_is_replaced_only_by_force(tmp_path: Path, rig: 
 @pytest.mark.usefixtures("unprivileged")
 def test_who_may_not_write_units_is_told_so() -> None:
     """It takes root."""
-    with pytest.raises(ProvisionError, match="run this as root"):
-        write.write(both().values(), Path("/"), Files())
+    with pytest.raises(UnitError, match="run this as root"):
+        unit_files.write(both().values(), Path("/"), Files(), "otadevice")
 
 
 def test_units_need_a_folder(tmp_path: Path) -> None:
     """Where there is none, there is no systemd, and none is made."""
-    with pytest.raises(ProvisionError, match="is no folder"):
-        write.write(both().values(), tmp_path / "missing", Files())
+    with pytest.raises(UnitError, match="is no folder"):
+        unit_files.write(both().values(), tmp_path / "missing", Files(), "otadevice")
 
 
 def test_units_need_a_device_that_is_set_up(tmp_path: Path, rig: Rig) -> None:
@@ -389,7 +390,7 @@ def _units(folder: Path) -> list[Path]:
 def _stop_post(folder: Path, work: Path) -> list[str]:
     """Tell what systemd runs after the service has stopped, by what itself finds in the unit."""
     device = Settings(DEVICE.file, DEVICE.state, work, (), ())
-    (file,) = write.write([both(device, stand_in(folder))[DAEMON]], folder, Files())
+    (file,) = unit_files.write([both(device, stand_in(folder))[DAEMON]], folder, Files(), "otadevice")
     return next(words for words in read_by_systemd(file)[1] if "put-back" in words)
 
 
