@@ -52,7 +52,12 @@ def parse(fields: Any) -> Instant:
         raise ValueError(f"not a moment: {error}") from error
 
 
-def instant(now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Instant:
+def system_clock() -> datetime:
+    """Return what the system's clock says."""
+    return datetime.now(UTC)
+
+
+def instant(now: Callable[[], datetime] = system_clock) -> Instant:
     """Return this moment, by the clock that is given and the uptime."""
     return Instant(now(), time.clock_gettime(time.CLOCK_BOOTTIME), boot_id())
 

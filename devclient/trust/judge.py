@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from tuf.api.exceptions import UnsignedMetadataError
 from tuf.ngclient import Updater, UpdaterConfig
 
 from devclient.trust import verdict
@@ -43,6 +44,7 @@ class Judge:
     Attributes:
         folder: that folder.
         fetcher: brings what is not there.
+        refused: the file that tuf did not accept when it raised an error last, if it was one that came.
     """
 
     def __init__(self, root: bytes, folder: Path, fetcher: TufFetcher, now: datetime) -> None:
@@ -52,22 +54,12 @@ class Judge:
             TrustError: the root is none.
         """
         self.folder, self.fetcher = folder, fetcher
+        fetcher.folder = folder
+        self.refused: Delivery | None = None
         with self._translated():
             # the URL is the path on the mirror: which URL that is below is the fetcher's matter
             self._updater = Updater(str(folder), layout.METADATA, fetcher=fetcher, config=_LIMITS, bootstrap=root)
         set_time(self._updater, now)
-
-    @property
-    def refused(self) -> Delivery | None:
-        """Return the file that came last if tuf has not accepted it: it writes what it accepts."""
-        last = self.fetcher.last
-        if last is None:
-            return None
-        name = f"root_history/{last.version}.root.json" if last.role == trust.ROOT else f"{last.role}.json"
-        with contextlib.suppress(OSError):
-            if (self.folder / name).read_bytes() == last.data:
-                return None
-        return last
 
     def refresh(self) -> None:
         """Bring the roles at the top up to date; once.
@@ -113,14 +105,29 @@ class Judge:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
+        self.refused = None
         try:
             yield
         except (*verdict.ERRORS, *verdict.TRIPPED) as error:
-            refused = self.refused
+            self.refused = refused = self._refused(error)
             found = verdict.of(error, self.fetcher.address(layout.TIMESTAMP), refused)
             if isinstance(found, ExpiredError):
                 found = ExpiredError(found.url, found.problem, verdict.expiry(error, refused, self.folder))
             raise found from None
+
+    def _refused(self, error: Exception) -> Delivery | None:
+        """Return the file that came last if tuf has not accepted it: it writes what it accepts."""
+        last = self.fetcher.last
+        if last is None:
+            return None
+        # what is here already is asked for again only if it is not right, the timestamp aside
+        if last.is_here and (last.is_named or isinstance(error, UnsignedMetadataError)):
+            return last
+        name = f"root_history/{last.version}.root.json" if last.role == trust.ROOT else f"{last.role}.json"
+        with contextlib.suppress(OSError):
+            if (self.folder / name).read_bytes() == last.data:
+                return None
+        return last
 
 
 def set_time(updater: Updater, now: datetime) -> None:

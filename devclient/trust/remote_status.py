@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devclient.trust import clock, elapsed
+from devclient.trust.elapsed import system_clock
 from devclient.trust.memory import Memory
 from devclient.trust_errors import RollbackError
 from mirror import trust
 from mirror.files import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from devclient.settings.config import Settings
     from devclient.trust.elapsed import Instant
@@ -63,9 +65,9 @@ class RemoteStatus:
         }
 
 
-def statuses(settings: Settings) -> dict[str, RemoteStatus]:
+def statuses(settings: Settings, clock: Callable[[], datetime] = system_clock) -> dict[str, RemoteStatus]:
     """Tell of each remote what was known when it was asked last, by its name."""
-    now, found = elapsed.instant(), {}
+    now, found = elapsed.instant(clock), {}
     for remote in settings.remotes:
         memory = Memory(settings.trust(remote), Files(), lasting=False)
         records = memory.urls()

@@ -7,6 +7,7 @@ first. What tuf does not accept is looked for elsewhere, and nothing that came i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuf.api.exceptions import DownloadHTTPError
@@ -43,12 +44,14 @@ class Delivery:
 
     Attributes:
         version: the one in its name, None for the timestamp.
+        is_here: whether it was in the folder already; what is named is not asked for if that is accepted.
     """
 
     url: str
     role: str
     version: int | None
     data: bytes
+    is_here: bool = False
 
     @property
     def is_named(self) -> bool:
@@ -72,6 +75,7 @@ class TufFetcher(FetcherInterface):
 
     Attributes:
         url: that of the attempt.
+        folder: where tuf keeps what it accepts.
         last: what was brought last, None if nothing had to come.
         brought: how many files were brought.
         timestamp: the newest answer about the timestamp.
@@ -81,6 +85,7 @@ class TufFetcher(FetcherInterface):
 
     def __init__(self, urls: MirrorUrls, url: str, known: Known = NOTHING) -> None:
         self._urls, self.url, self._known = urls, url, known
+        self.folder = Path()
         self._newest_root: int | None = None
         self._roots: dict[int, Answer | DownloadHTTPError] = {}
         self._named: dict[str, Answer] = {}
@@ -184,7 +189,7 @@ class TufFetcher(FetcherInterface):
 
     def _deliver(self, url: str, role: str, version: int | None, data: bytes) -> None:
         self.brought += 1
-        self.last = Delivery(url, role, version, data)
+        self.last = Delivery(url, role, version, data, is_here=_holds(self.folder / f"{role}.json", data))
         try:
             said = unambiguous.role(data)
         except ValueError as error:
@@ -192,3 +197,10 @@ class TufFetcher(FetcherInterface):
         if said not in {"", role}:
             # before tuf keeps it: by signature and version it would pass for this one, and stay
             raise MixAndMatchError(url, f"it is the file of {said}, in the place of {role}")
+
+
+def _holds(file: Path, data: bytes) -> bool:
+    try:
+        return file.read_bytes() == data
+    except OSError:
+        return False

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from securesystemslib.formats import encode_canonical
@@ -22,6 +24,7 @@ from devclient.install import room
 from devclient.progress import nothing
 from devclient.records import results
 from devclient.settings import config
+from devclient.trust import remote_status
 from devclient.trust.signed import Mirrors
 from devclient.web.fetcher import Fetcher
 from mirror import layout, trust
@@ -32,7 +35,6 @@ from tests.support.trees import Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
 
     from mirror.errors import DeviceError
     from tests.support.devices import Rig
@@ -148,6 +150,21 @@ class Scene:
         result = self.updates()
         assert result["code"] == "", result["message"]
         assert self.app.read_bytes() == self.releases[-1].data
+
+    def told(self) -> Any:
+        """Return what the device tells of the mirror, at the time of its clock."""
+        settings = config.load(self.rig.config)
+        found = remote_status.statuses(settings, lambda: self.clock or datetime.now(UTC))
+        return found["main"].fields()
+
+    def held(self) -> list[str]:
+        """List the codes of what is held against each URL, "" for nothing."""
+        return [url["held"]["code"] if url["held"] else "" for url in self.told()["urls"]]
+
+    def sets(self, key: str, value: object) -> None:
+        """Have the owner of the device change one of its settings."""
+        text = self.rig.config.read_text()
+        self.rig.config.write_text(re.sub(rf"(?m)^{key} = .*$", f"{key} = {json.dumps(value)}", text))
 
     def follows(self, *branches: tuple[str, str]) -> None:
         """Have the owner of the device edit its state file: it wants these packages and branches, in this order."""
