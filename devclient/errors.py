@@ -91,6 +91,10 @@ class WebPageError(NetworkError):
     """Something that is no file of a mirror came in its place, as from a network that wants a sign-in."""
 
 
+class ShortBlobError(NetworkError):
+    """The mirror has only the beginning of a blob, as while it is being copied."""
+
+
 class SlowMirrorError(NetworkError):
     """The mirror sent so little in so much time that it was left."""
 

@@ -194,9 +194,9 @@ class SignedMirror:
         return self._named(layout.get_version(package, branch, version), sha256, content.MAX_BYTES)
 
     @contextlib.contextmanager
-    def blob(self, sha256: str, offset: int) -> Iterator[Body]:
+    def blob(self, sha256: str, offset: int, *, around_caches: bool = False) -> Iterator[Body]:
         """Open a blob from `offset` on, or from its start."""
-        with self._urls.stream(layout.blob(sha256), offset) as body:
+        with self._urls.stream(layout.blob(sha256), offset, around_caches=around_caches) as body:
             yield replace(body, blocks=self._counted(body.blocks))
 
     def tidy(self) -> None:

@@ -66,10 +66,10 @@ class AwayMirror(devices.FolderMirror):
         return super().release_list(package, branch)
 
     @contextmanager
-    def blob(self, sha256: str, offset: int) -> Iterator[Body]:
+    def blob(self, sha256: str, offset: int, **how: object) -> Iterator[Body]:
         """Read a blob, if the mirror is there."""
         self._see()
-        with super().blob(sha256, offset) as body:
+        with super().blob(sha256, offset, **how) as body:
             yield body
 
     def _see(self) -> None:

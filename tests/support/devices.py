@@ -153,7 +153,7 @@ class FolderMirror:
         return (self._tree / layout.hashed_release_list(package, branch, sha256)).read_bytes()
 
     @contextlib.contextmanager
-    def blob(self, sha256: str, offset: int) -> Iterator[Body]:
+    def blob(self, sha256: str, offset: int, **_how: object) -> Iterator[Body]:
         """Read a blob from `offset` on, in small blocks."""
         whole = (self._tree / layout.blob(sha256)).read_bytes()
         yield Body(offset, len(whole), (whole[at : at + 1000] for at in range(offset, len(whole), 1000)))
