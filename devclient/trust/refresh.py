@@ -175,7 +175,7 @@ class Trust:
             fetcher.stay_at(state.standing.root)
         try:
             return self._judged(fetcher)
-        except TrustError as error:
+        except (BehindError, TrustError) as error:
             if not is_quiet and not fetcher.unchanged:
                 raise
             _log.info("%s; asking for everything again", error)
