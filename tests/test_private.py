@@ -58,6 +58,15 @@ def test_modes_do_not_depend_on_the_umask(umask: int, tmp_path: Path) -> None:
     assert {mode(key) for key in paths.keys.glob("*.pem")} <= {0o600}
 
 
+def test_a_new_site_can_be_reached_whatever_the_umask(tmp_path: Path) -> None:
+    """The folder of everything is entered by web servers and publishers on the way to what is theirs."""
+    command = [sys.executable, "-m", "builder.cli", "--site", str(tmp_path / "site.toml"), "init"]
+
+    subprocess.run(command, check=True, capture_output=True, timeout=60, umask=0o077)
+
+    assert (mode(tmp_path / "var"), mode(tmp_path / "var" / "inbox")) == (0o755, 0o755)
+
+
 def test_what_older_releases_left_open_is_closed(site: Site) -> None:
     """A site of a release whose spool and catalogue were readable is closed at the next start; locks depend on it."""
     paths = site.paths

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import services, up
+from builder import public, services, up
 from builder import site as sites
 from builder.commands import options
 from builder.intake import sharing
@@ -46,7 +46,7 @@ def init(file: Path) -> None:
     files.replace(file, sites.sample().encode())
     paths = sites.load(file).paths
     for folder in (paths.var, paths.inbox):
-        files.make_folder(folder)
+        public.make_folder(folder, files)
     terminal.echo(f"Wrote {file}. `otamirror --site {file} up` starts the service.")
 
 
