@@ -21,7 +21,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_EVENTS = {"open", "os.listdir", "os.scandir", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.chmod"}
+_EVENTS = {
+    "open", "os.listdir", "os.scandir", "os.getxattr", "os.listxattr",
+    "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate",
+    "os.chmod", "os.chown", "os.setxattr", "os.utime",
+}  # fmt: skip
 
 
 class _Watch:
