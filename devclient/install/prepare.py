@@ -6,6 +6,7 @@ Afterwards switching is renames alone. What is there under its own name is not t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -21,7 +22,7 @@ from devclient.plan import Found, Kind
 from mirror import blobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from devclient.install.attributes import Attributes
@@ -212,7 +213,7 @@ def _copy(source: int, folder: Folder, name: str, looks: Attributes, files: File
     """Copy an open file durably, hashing it on the way if a hash is `expected` of it; its attributes come last."""
     digest = hashlib.sha256()
     folder.remove(name)
-    with folder.appear(name) as writer:
+    with _unless_exchanged(folder, name), folder.appear(name) as writer:
         for chunk in blobs.chunks(source):
             digest.update(chunk)
             writer.write(chunk)
@@ -221,6 +222,16 @@ def _copy(source: int, folder: Folder, name: str, looks: Attributes, files: File
         looks.give(writer.descriptor, files)
         writer.sync()
         copied = os.fstat(writer.descriptor)
-    named = folder.look(name)
-    if named is None or (named.st_dev, named.st_ino) != (copied.st_dev, copied.st_ino):
-        raise PlaceError(str(folder.path / name), "was exchanged while it was written; nothing was changed")
+    with _unless_exchanged(folder, name):
+        named = folder.look(name)
+        if named is None or (named.st_dev, named.st_ino) != (copied.st_dev, copied.st_ino):
+            raise FileExistsError
+
+
+@contextlib.contextmanager
+def _unless_exchanged(folder: Folder, name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        problem = "somebody put something else there while it was written; nothing was changed"
+        raise PlaceError(str(folder.path / name), problem) from None
