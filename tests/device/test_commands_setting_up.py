@@ -142,6 +142,32 @@ def test_add_refuses_what_cannot_be_installed(rig: Rig) -> None:
     assert rig.state() == before
 
 
+def test_add_and_status_tell_who_else_may_change_the_package(rig: Rig) -> None:
+    """It is no reason to refuse it."""
+    shared = rig.opt / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+
+    done = rig.run("add", "app", "--branch", "stable", "--local", f"{shared}/app")
+
+    said = f"others than root may write to {shared}"
+    assert (done.exit_code, said in done.stderr) == (0, True)
+    assert said in rig.run("status").stdout
+    (told,) = json.loads(rig.run("status", "--json").stdout)["packages"]
+    assert [said in remark for remark in told["remarks"]] == [True]
+
+
+def test_add_of_a_folder_tells_of_folders_that_others_cannot_pass(rig: Rig) -> None:
+    """Packages of folders lie in the work folder: where nobody gets there, nobody can use them."""
+    rig.folder.chmod(0o700)
+
+    done = rig.run("add", "app", "--branch", "stable", "--local", f"{rig.opt}/app/")
+
+    assert done.exit_code == 0
+    assert "so other users cannot use" in done.stderr
+    assert "so other users" not in rig.run("add", "lib", "--branch", "stable", "--local", f"{rig.opt}/lib").stderr
+
+
 def test_add_again_is_done_already(rig: Rig) -> None:
     """The same package in the same way has no effect; in another way it is refused."""
     local = rig.add()

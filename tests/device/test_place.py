@@ -188,3 +188,28 @@ def test_our_own_names_lie_beside_the_place(opt: Path) -> None:
 
     assert len(names) == 3
     assert all(path.parent == opt and path.name.startswith(".app.") for path in names)
+
+
+def test_a_link_in_a_folder_that_others_may_write_to_is_refused(opt: Path) -> None:
+    """Whoever could exchange it could lead the package anywhere; in the middle of the way, too."""
+    (opt / "real").mkdir()
+    (opt / "open").mkdir()
+    (opt / "open" / "app").symlink_to("../real/app")
+    (opt / "open" / "folder").symlink_to("../real")
+    (opt / "open").chmod(0o775)
+
+    for local in (f"{opt}/open/app", f"{opt}/open/folder/app"):
+        with pytest.raises(PlaceError, match="a link that others than root can exchange"):
+            place.resolve(local, [opt])
+    (opt / "open").chmod(0o755)
+    assert place.resolve(f"{opt}/open/app", [opt]) == opt / "real" / "app"
+
+
+def test_a_link_below_a_folder_that_others_may_write_to_is_refused(opt: Path) -> None:
+    """The folder of the link could be exchanged as a whole."""
+    (opt / "open" / "inner").mkdir(parents=True)
+    (opt / "open" / "inner" / "app").symlink_to("other")
+    (opt / "open").chmod(0o777)
+
+    with pytest.raises(PlaceError, match="a link that others than root can exchange"):
+        place.resolve(f"{opt}/open/inner/app", [opt])
