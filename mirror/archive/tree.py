@@ -24,7 +24,7 @@ _ON_DISK = 4096  # bytes in a block of the file system
 _LONGEST_NAME = 255
 _LONGEST_PATH = 3072  # the system's 4096 are for the folder's own path, too
 _OF_A_NAME, _OF_A_FOLDER = 120, 500  # bytes of memory, besides the letters of names
-_DEEPEST = 100  # whoever walks through the folder, to remove it if need be, goes down by calling itself
+_DEEPEST = 100  # the folders on the way to a member are held open while it is unpacked
 _SPECIAL = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky"}
 
 

@@ -10,10 +10,14 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from devclient.errors import ArchiveError
 from tests.support import archives
 from tests.support.archives import (
     COMPRESSIONS,
@@ -363,3 +367,34 @@ def test_a_name_is_these_bytes_in_any_locale(tmp_path: Path) -> None:
     run(sys.executable, "-c", code, env=plain, cwd=Path(__file__).parents[2])
 
     assert sorted(os.listdir(os.fsencode(tmp_path / "new"))) == ["grüße".encode(), b"l", b"\xff"]  # noqa: PTH208 - bytes
+
+
+NAMES = st.sampled_from(["a", "b", "c", "a/b", "a/c", "b/a", "./a", "a/b/c", "d/a", "."])
+# of two symlinks with one name that go up, tar keeps the first, against its own rule
+TARGETS = st.sampled_from(["a", "b", "a/b", ".", "c"])
+MODES = st.sampled_from([0o644, 0o755])
+FILES = st.builds(lambda name, data, mode: member(name, data, mode=mode), NAMES, st.binary(max_size=2), MODES)
+OTHERS = (
+    st.builds(lambda name: member(name, kind=FOLDER, mode=0o755), NAMES),
+    st.builds(lambda name, leads_to: header(name, SYMLINK, leads_to=leads_to), NAMES, TARGETS),
+    st.builds(lambda name, leads_to: header(name, LINK, leads_to=leads_to), NAMES, NAMES),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts=st.lists(st.one_of(FILES, *OTHERS), min_size=1, max_size=8), end=st.sampled_from([b"", bytes(512), END]))
+def test_whatever_is_unpacked_is_understood_as_tar_does(parts: list[bytes], end: bytes) -> None:
+    """Files, folders and links in any order, under the same names again: what is not refused is the tree of GNU tar."""
+    with TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        file = put(home, b"".join(parts) + end)
+        (home / "theirs").mkdir(mode=0o755)
+        try:
+            unpack(file, home / "new")
+        except ArchiveError:
+            return
+
+        run("tar", "-xp", "-C", home / "theirs", "-f", file)
+
+        assert brief(home / "new") | {".": None} == brief(home / "theirs") | {".": None}
+        assert leads_out(home / "new") == []
