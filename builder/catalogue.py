@@ -7,16 +7,18 @@ SQLite in WAL mode with `synchronous=FULL`, so a commit is durable when it retur
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from builder import schema
 from builder.errors import CatalogueError, NotACatalogueError
 from builder.pages import Page, Pages
+from mirror import releases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _BUSY_SECONDS = 60
@@ -24,7 +26,13 @@ _BUSY_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One release as the catalogue has it."""
+    """One release as the catalogue has it.
+
+    Attributes:
+        is_offered: whether everybody may have it: `maxVersion` is the highest of these.
+        is_withdrawn: whether its publisher took it out of the list; its version stays taken.
+        yanked: what its list says of why no device takes it any more; None if it is not yanked.
+    """
 
     package: str
     branch: str
@@ -33,10 +41,36 @@ class Row:
     blob: str
     size: int
     published: str
+    is_offered: bool = True
+    is_withdrawn: bool = False
+    yanked: Mapping[str, str] | None = None
+
+    @classmethod
+    def of(cls, *columns: Any) -> Row:
+        """Make one of the columns of `_ROWS`."""
+        *first, offered, withdrawn, entry = columns
+        yanked = releases.parse_entry(json.loads(entry)).yanked if _YANKED in entry else None
+        row = cls(*first)
+        return replace(
+            row, is_offered=bool(offered), is_withdrawn=bool(withdrawn), yanked=None if withdrawn else yanked
+        )
+
+    @property
+    def state(self) -> str:
+        """What people should know of it before they take it; empty if nothing."""
+        if self.is_withdrawn:
+            return "withdrawn"
+        if self.yanked is None:
+            return "" if self.is_offered else "not offered to all"
+        reason, replacement = self.yanked.get("reason"), self.yanked.get("replacement")
+        why = f"yanked: {reason}" if reason else "yanked"
+        return f"{why}; take {replacement} instead" if replacement else why
 
 
+_YANKED = '"yanked"'
 _ROWS = """
-SELECT ota.name, ota.branch, ota.version, ota.content, release.blob, release.size, release.published
+SELECT ota.name, ota.branch, ota.version, ota.content, release.blob, release.size, release.published,
+    release.offered, release.withdrawn, release.entry
 FROM branch JOIN release ON release.branch = branch.id JOIN ota ON ota.id = release.ota
 """
 
@@ -110,7 +144,7 @@ class Catalogue:
             " ORDER BY branch.package, branch.name, release.order_key DESC",
             {"package": package, "branch": branch},
         )
-        return (Row(*row) for row in rows)
+        return (Row.of(*row) for row in rows)
 
     def newest(self, package: str, branch: str, most: int) -> list[Row]:
         """Return the highest `most` releases of one branch, highest first."""
@@ -120,7 +154,16 @@ class Catalogue:
             " ORDER BY release.order_key DESC LIMIT ?",
             (package, branch, most),
         )
-        return [Row(*row) for row in rows]
+        return [Row.of(*row) for row in rows]
+
+    def offered(self, package: str, branch: str) -> Row | None:
+        """Return the release that `maxVersion` answers; None if none is offered to all."""
+        row = self.connection.execute(
+            f"{_ROWS} WHERE release.branch = (SELECT id FROM branch WHERE package = ? AND name = ?)"  # noqa: S608 - our own words
+            " AND release.offered ORDER BY release.order_key DESC LIMIT 1",
+            (package, branch),
+        ).fetchone()
+        return Row.of(*row) if row else None
 
     def find(self, package: str, branch: str, version: str) -> Row | None:
         """Return one release; None if there is none of that name."""
@@ -128,7 +171,7 @@ class Catalogue:
             f"{_ROWS} WHERE branch.package = ? AND branch.name = ? AND release.folded = ? AND ota.version = ?",
             (package, branch, version.lower(), version),
         ).fetchone()
-        return Row(*row) if row else None
+        return Row.of(*row) if row else None
 
     def blob_size(self, sha256: str) -> int | None:
         """Return the size in bytes of a blob that some release names; None if none does."""
@@ -155,18 +198,23 @@ class Catalogue:
             " FROM branch JOIN release ON release.branch = branch.id GROUP BY branch.package ORDER BY branch.package"
         ).fetchall()
 
-    def all_branches(self) -> Iterator[tuple[str, str, int, str]]:
-        """Yield package, name, number of releases and time of the newest of every branch, without regard to case."""
+    def all_branches(self) -> Iterator[tuple[str, str, int, str, str]]:
+        """Yield package, name, number of listed releases, time of the newest and offered version of every branch.
+
+        They come without regard to case; the version is that of `maxVersion`, empty if none is offered.
+        """
         yield from self.connection.execute(
-            "SELECT branch.package, branch.name, count(*), max(release.published)"
+            "SELECT branch.package, branch.name, sum(NOT release.withdrawn), max(release.published), coalesce((SELECT"
+            " ota.version FROM release AS best JOIN ota ON ota.id = best.ota WHERE best.branch = branch.id"
+            " AND best.offered ORDER BY best.order_key DESC LIMIT 1), '')"
             " FROM package JOIN branch ON branch.package = package.name JOIN release ON release.branch = branch.id"
             " GROUP BY package.folded, branch.folded ORDER BY package.folded, branch.folded"
         )
 
     def branches(self, package: str) -> list[tuple[str, int]]:
-        """Return the branches of a package with the number of their releases."""
+        """Return the branches of a package with the number of their listed releases."""
         return self.connection.execute(
-            "SELECT branch.name, count(*) FROM branch JOIN release ON release.branch = branch.id"
+            "SELECT branch.name, sum(NOT release.withdrawn) FROM branch JOIN release ON release.branch = branch.id"
             " WHERE branch.package = ? GROUP BY branch.id ORDER BY branch.name",
             (package,),
         ).fetchall()

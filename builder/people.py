@@ -34,7 +34,12 @@ _UP = "../../"  # from a package's page to the mirror's root
 
 
 class Package(NamedTuple):
-    """A package as the index shows it; `newest` is the time of its last release."""
+    """A package as the index shows it.
+
+    Attributes:
+        branches: the name of each, and after a space the version that everybody is offered, if any is.
+        newest: the time of its last release.
+    """
 
     name: str
     branches: tuple[str, ...]
@@ -52,13 +57,20 @@ class Branch:
     """A branch as the page of its package shows it.
 
     Attributes:
-        count: how many releases it has.
-        rows: the highest of them, at least one, the highest first.
+        count: how many releases its list has.
+        rows: the highest of all, at least one, the highest first; withdrawn ones are among them.
+        lower: the release that everybody is offered, if it is none of these.
     """
 
     name: str
     count: int
     rows: Sequence[Row]
+    lower: Row | None = None
+
+    @property
+    def offered(self) -> Row | None:
+        """The release that everybody is offered."""
+        return next((row for row in self.rows if row.is_offered), self.lower)
 
 
 class People:
@@ -83,17 +95,19 @@ class People:
         return self._render("package.html.j2", layout.package_page(name), package=name, branches=shown, index=index)
 
     def _branch(self, package: str, branch: Branch) -> dict[str, Any]:
-        highest = branch.rows[0]
-        said = content.parse(highest.content.encode()).content
+        offered = branch.offered
+        said = content.parse((offered or branch.rows[0]).content.encode()).content
         return {
             "name": branch.name,
             "count": branch.count,
             "description": said.description,
             "local": said.local,
+            "offered": _release(offered) if offered else None,
             "releases": [_release(row) for row in branch.rows],
+            "more": branch.count - sum(not row.is_withdrawn for row in branch.rows),
             "list": _UP + layout.release_list(package, branch.name),
             "ask": f"{self._url}/maxVersion?package={package}&branch={branch.name}",
-            "fetch": f"{self._url}/{layout.url_path(layout.blob(highest.blob))}",
+            "fetch": f"{self._url}/{layout.url_path(layout.blob(offered.blob))}" if offered else "",
         }
 
     def _render(self, template: str, path: str, **values: object) -> Page:
@@ -125,18 +139,27 @@ def refresh(catalogue: Catalogue, store: Store, people: People, *, everything: b
 
 
 def _branches(catalogue: Catalogue, package: str) -> list[Branch]:
-    return [Branch(name, count, catalogue.newest(package, name, MOST)) for name, count in catalogue.branches(package)]
+    return [_branch(catalogue, package, name, count) for name, count in catalogue.branches(package)]
+
+
+def _branch(catalogue: Catalogue, package: str, name: str, count: int) -> Branch:
+    rows = catalogue.newest(package, name, MOST)
+    lower = None if any(row.is_offered for row in rows) else catalogue.offered(package, name)
+    return Branch(name, count, rows, lower)
 
 
 def _packages(catalogue: Catalogue) -> Iterator[Package]:
     for name, rows in itertools.groupby(catalogue.all_branches(), itemgetter(0)):
-        _, branches, counts, newest = zip(*rows, strict=True)
-        yield Package(name, branches, sum(counts), max(newest))
+        _, branches, counts, newest, offered = zip(*rows, strict=True)
+        shown = tuple(" ".join(filter(None, pair)) for pair in zip(branches, offered, strict=True))
+        yield Package(name, shown, sum(counts), max(newest))
 
 
 def _release(row: Row) -> dict[str, Any]:
     return {
         "version": row.version,
+        "state": row.state,
+        "is_gone": row.is_withdrawn,
         "size": row.size,
         "published": row.published,
         "sha256": row.blob,

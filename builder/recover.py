@@ -142,8 +142,9 @@ def _take_unlisted(mirror: Path, shelves: Shelves, claimed: Collection[str], now
             published = trust.time(datetime.fromtimestamp(min(path.stat().st_mtime, now.timestamp()), UTC))
             entry = Entry(found.version, found.digest, found.sha256, size, published, found.dependencies)
             # only its publisher may put a release into a claimed package's list
-            add = shelves.add_withdrawn if found.package in claimed else shelves.add
-            if add(found, entry):
+            if found.package in claimed and shelves.add_withdrawn(found, entry):
+                logger.info("%s is in no release list: its publisher withdrew it, and its version stays taken", path)
+            elif found.package not in claimed and shelves.add(found, entry):
                 logger.warning("%s is in no release list; taken as a release", path)
         except (PublisherError, FileNotFoundError) as error:
             logger.warning("%s is in no release list and was left out: %s", path, error)

@@ -121,9 +121,9 @@ def test_what_is_asked_of_releases_is_answered(catalogue: Catalogue) -> None:
     assert catalogue.packages() == [("app", 3, "2026-11-24T07:00:00Z"), ("lib", 1, TIME)]
     assert catalogue.branches("app") == [("dev", 1), ("main", 2)]
     assert list(catalogue.all_branches()) == [
-        ("app", "dev", 1, "2026-11-24T07:00:00Z"),
-        ("app", "main", 2, "2026-11-24T07:00:00Z"),
-        ("lib", "main", 1, TIME),
+        ("app", "dev", 1, "2026-11-24T07:00:00Z", "1.0"),
+        ("app", "main", 2, "2026-11-24T07:00:00Z", "2.0"),
+        ("lib", "main", 1, TIME, "1.0"),
     ]
     assert catalogue.find("app", "main", "2.0") == row(two)
     assert catalogue.find("app", "main", "3.0") is None

@@ -119,7 +119,7 @@ def test_list_and_show_tell_what_is_published(published: Site, run: Callable[...
 
     assert (row["package"], row["branch"], row["version"]) == ("app", "main", "1.0")
     heading, line = run("list", "app").stdout.splitlines()
-    assert heading.split("\t") == ["package", "branch", "version", "size", "published", "sha256"]
+    assert heading.split("\t") == ["package", "branch", "version", "size", "published", "sha256", "state"]
     assert line.startswith("app\tmain\t1.0\t16 B\t")
     none = run("list", "other")
     assert (none.stdout, none.stderr) == ("", "no release is published of other\n")

@@ -6,7 +6,7 @@ import itertools
 import re
 import shlex
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -239,6 +239,35 @@ def test_a_release_is_shown_with_all_that_identifies_it() -> None:
         "../../getVersion/app/main/1.9.json",
     ]
     assert second.find("a")[0].attributes["download"] == "app-main-1.9"
+
+
+def test_a_release_that_was_taken_back_is_no_offer() -> None:
+    """A yanked release says why and what to take, a withdrawn one is no download, and commands are of the offered."""
+    yanked = replace(row("1.6"), is_offered=False, yanked={"reason": "bricks <the> modem", "replacement": "1.5"})
+    rolled, withdrawn = replace(row("1.7"), is_offered=False), replace(row("1.0"), is_offered=False, is_withdrawn=True)
+    rows = [rolled, yanked, row("1.5"), withdrawn]
+
+    page = read(Branch("main", 3, rows))
+
+    text = " ".join(page.texts("p"))
+    assert "3 releases, the highest version is 1.5" in text
+    assert "older release" not in text
+    assert not any("1.6" in line or yanked.blob in line or rolled.blob in line for line in commands(page))
+    assert [tr.texts("th")[0] for tr in page.find("tr")[1:]] == [
+        "1.7 not offered to all",
+        "1.6 yanked: bricks <the> modem; take 1.5 instead",
+        "1.5",
+        "1.0 withdrawn",
+    ]
+    assert [len(tr.find("a")) for tr in page.find("tr")[1:]] == [2, 2, 2, 1]
+
+
+def test_where_nothing_is_offered_nothing_is_fetched() -> None:
+    """All that there is was yanked: the page says so, and a device can follow the branch all the same."""
+    page = read_rows(replace(row("1.0"), is_offered=False, yanked={}))
+
+    assert "1 release, none is offered to all at present" in page.texts("p")
+    assert commands(page) == ["otadevice add app --branch main --local /opt/app", "otadevice update"]
 
 
 def test_each_branch_has_its_own_table() -> None:
@@ -533,7 +562,7 @@ def test_the_index_has_all_that_the_catalogue_has(catalogue: Catalogue) -> None:
 
     page = Reader(Page("", store.files["index.html"])).root
     assert [[*tr.texts("th"), *tr.texts("td")] for tr in page.find("tr")[1:]] == [
-        ["alpha", "main", "1", "2026-11-23"],
-        ["Beta", "main, next", "2", "2027-01-01"],
-        ["gamma", "next", "1", "2026-11-23"],
+        ["alpha", "main 1.0", "1", "2026-11-23"],
+        ["Beta", "main 2.0, next 1.0", "2", "2027-01-01"],
+        ["gamma", "next 1.0", "1", "2026-11-23"],
     ]

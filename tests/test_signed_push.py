@@ -54,6 +54,41 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def test_what_was_taken_back_is_shown_as_that(live: Live, file: Path) -> None:
+    """Pages, `list`, `show` and JSON say so as soon as the publisher has said it; the others are as they were."""
+    site = live.ground.site
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli.main, ["--site", str(site.file), *words])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    for version in ("1.5", "1.6"):
+        file.write_bytes(version.encode())
+        live.push(str(file), "--version", version, *live.keys)
+    yanked = live.push("--yank", "1.6", "--reason", "bricks [red]", "--replacement", "1.5", *live.keys).stdout
+    withdrawn = live.push("--withdraw", "1.0", *live.keys).stdout
+    renewed = live.push("--renew", *live.keys).stdout
+    with live.ground.opened() as builder:
+        builder.refresh_pages()
+
+    assert yanked.startswith("app on main: 1.6 is yanked. ")
+    assert withdrawn.startswith("app on main: 1.0 is withdrawn. ")
+    assert renewed.startswith("app on main: is signed for longer. ")
+    states = [line.split("\t")[2::4] for line in run("list", "app").splitlines()[1:]]
+    assert states == [["1.6", "yanked: bricks [red]; take 1.5 instead"], ["1.5", ""], ["1.0", "withdrawn"]]
+    rows = {row["version"]: row for row in json.loads(run("list", "--json"))}
+    assert [rows[version]["offered"] for version in ("1.6", "1.5", "1.0")] == [False, True, False]
+    assert [rows[version]["withdrawn"] for version in ("1.6", "1.5", "1.0")] == [False, False, True]
+    shown = json.loads(run("show", "app", "1.6", "--branch", "main"))
+    assert shown["yanked"] == {"reason": "bricks [red]", "replacement": "1.5"}
+    page = (live.mirror / layout.package_page("app")).read_text()
+    assert "2 releases, the highest version is 1.5" in page
+    assert "yanked: bricks [red]; take 1.5 instead" in page
+    assert "app-main-1.6'" not in page
+    assert "main 1.5" in (live.mirror / layout.INDEX_PAGE).read_text()
+
+
 def patience(random: float = 0.0) -> Patience:
     """Make patience that does not wait."""
     return Patience(lambda _: None, lambda: random, time.time)
@@ -142,7 +177,7 @@ def test_a_release_is_yanked(live: Live, file: Path) -> None:
 
     said = live.push("--yank", "1.1", "--reason", "it ticks", "--replacement", "1.0", *live.keys).stdout
 
-    assert said.startswith("app on main is published. app on main: 2 releases, signed as version 3, holds until ")
+    assert said.startswith("app on main: 1.1 is yanked. app on main: 2 releases, signed as version 3, holds until ")
     assert live.newest().releases[0].yanked == {"reason": "it ticks", "replacement": "1.0"}
     assert (live.mirror / MAX_VERSION).read_bytes() == sites.package("1.0").content.canonical()
     assert live.look()[LIST] == live.newest().encode()

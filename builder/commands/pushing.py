@@ -153,17 +153,19 @@ def _push_signed(
         warn(warning for warning in receipt.answer.warnings if not sent or warning not in sent.warnings)
     else:
         statement = None
-    what = sent.title if sent else f"{subject.package} on {subject.branch}"
+    what = sent.title if sent else f"{subject.package} on {subject.branch}:"
     if as_json:
         about = _fields(sent) if sent else subject._asdict()
         done_so = _done(receipt) if receipt else {"dry_run": True} if there is None else {"new": False, "attempts": 0}
         console.as_json(about | done_so | (statements.fields(statement) if statement else {}))
     elif statement is None:
-        terminal.echo(f"{what} is so already; nothing has to be signed")
+        terminal.echo(f"{what} {'is' if sent else 'it is'} so already; nothing has to be signed")
     elif receipt is None:
-        terminal.echo(f"{what} can be pushed. It would be signed: {statements.sentence(statement)}")
+        terminal.echo(
+            f"{what} {'' if sent else 'this '}can be pushed. It would be signed: {statements.sentence(statement)}"
+        )
     else:
-        terminal.echo(f"{what} is published. {statements.sentence(statement)}")
+        terminal.echo(f"{what} {signing.done}. {statements.sentence(statement)}")
 
 
 def _subject(sent: Parcel | None, fields: Mapping[str, object]) -> Subject:

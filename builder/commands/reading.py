@@ -41,9 +41,11 @@ def run_list(site: Site, package: str | None, branch: str | None, *, as_json: bo
             console.as_json([_fields(row) for row in rows])
         else:
             of = "".join(f" {word} {name}" for word, name in (("of", package), ("on", branch)) if name)
-            cells = ((r.package, r.branch, r.version, console.size(r.size), r.published, r.blob[:12]) for r in rows)
+            cells = (
+                (r.package, r.branch, r.version, console.size(r.size), r.published, r.blob[:12], r.state) for r in rows
+            )
             console.table(
-                ("package", "branch", "version", "size", "published", "sha256"),
+                ("package", "branch", "version", "size", "published", "sha256", "state"),
                 cells,
                 empty=f"no release is published{of}",
             )
@@ -134,7 +136,8 @@ def _print_faults(faults: Sequence[Fault]) -> None:
 
 
 def _fields(row: Row) -> dict[str, object]:
-    return {name: getattr(row, name) for name in ("package", "branch", "version", "blob", "size", "published")}
+    names = ("package", "branch", "version", "blob", "size", "published", "yanked")
+    return {name: getattr(row, name) for name in names} | {"withdrawn": row.is_withdrawn, "offered": row.is_offered}
 
 
 @click.command("schema")

@@ -67,6 +67,15 @@ class Signing(NamedTuple):
         """Whether something is to be signed."""
         return bool(self.uris)
 
+    @property
+    def done(self) -> str:
+        """What was done once it is published, in words that follow the name of the branch."""
+        if self.yank:
+            return f"{self.yank} is yanked"
+        if self.withdraw:
+            return f"{self.withdraw} is withdrawn"
+        return "is signed for longer" if self.renew else "is published"
+
     def check(self, *, has_file: bool) -> None:
         """See that the options go together.
 
