@@ -7,6 +7,7 @@ reading for a moment, so that the client finds the answer and not a reset; nothi
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import json
@@ -21,10 +22,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from builder.web.allowance import Allowance
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 _LINGER_SECONDS = 5.0
+_READ_BYTES = 256 * 1024
+_CHUNKED_BYTES = 8 * 1024  # of chunks of a byte, so many take a hundredth of a second, in which nobody else is served
+_CHUNKED = b"transfer-encoding"
 _LOOK_SECONDS = 1.0
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 _RETRY_SECONDS = 10
@@ -51,16 +54,18 @@ class Patience:
 
 def limited(patience: Patience) -> type[asyncio.Protocol]:
     """Make the connections of a server that has so much patience with its clients."""
-    made = functools.partial(Connection, patience=patience)
+    # one buffer for all: what comes into it is taken out at once
+    made = functools.partial(Connection, patience=patience, buffer=memoryview(bytearray(_READ_BYTES)))
     return cast("type[asyncio.Protocol]", made)  # all that uvicorn does with it is to call it
 
 
-class Connection(H11Protocol):
-    """A connection whose clients cannot take for ever."""
+class Connection(H11Protocol, asyncio.BufferedProtocol):
+    """A connection whose clients cannot take for ever, nor much at a time."""
 
-    def __init__(self, *arguments: Any, patience: Patience, **named: Any) -> None:
+    def __init__(self, *arguments: Any, patience: Patience, buffer: memoryview, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._patience = patience
+        self._buffer = buffer
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own does
@@ -75,6 +80,15 @@ class Connection(H11Protocol):
             transport.close()  # at once: to read on would be what there is no room for
         else:
             self._expect_headers()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as asyncio has it
+        """Return where to put what comes next: little of what may be chunks, which may have a byte each."""
+        is_plain = self.conn.their_state is h11.SEND_BODY and all(name != _CHUNKED for name, _ in self.headers or ())
+        return self._buffer if is_plain else self._buffer[:_CHUNKED_BYTES]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in what came."""
+        self.data_received(bytes(self._buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Take in what came, unless the connection is only kept open to be read empty."""

@@ -92,8 +92,8 @@ def processor(running: Running) -> float:
     return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
 
 
-def cost(running: Running, bodies: list[bytes]) -> tuple[int, float, set[int]]:
-    """Send bodies together; returns bytes above idle, what another request waited for at most, and the answers."""
+def cost(running: Running, requests: list[bytes]) -> tuple[int, float, set[int]]:
+    """Send requests together; returns bytes above idle, what another request waited for at most, and the answers."""
     idle = memory(running, "VmRSS")
     Path(f"/proc/{running.process.pid}/clear_refs").write_text("5")
     done = threading.Event()
@@ -105,11 +105,9 @@ def cost(running: Running, bodies: list[bytes]) -> tuple[int, float, set[int]]:
             assert raw.exchange(running.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET").status in {200, 404}
             waited.append(processor(running) - before)
 
-    with ThreadPoolExecutor(len(bodies) + 1) as pool:
+    with ThreadPoolExecutor(len(requests) + 1) as pool:
         asking = pool.submit(ask)
-        statuses = {
-            answer.status for answer in pool.map(lambda body: raw.exchange(running.port, request(body)), bodies)
-        }
+        statuses = {answer.status for answer in pool.map(lambda asked: raw.exchange(running.port, asked), requests)}
         done.set()
         asking.result()
     return memory(running, "VmHWM") - idle, max(waited), statuses
@@ -144,7 +142,7 @@ def full_role() -> bytes:
 
 def test_what_is_valid_and_as_large_as_may_be_takes_no_more(server: Running) -> None:
     """Lists with their segments and a role, all of which is read before anybody's signature counts."""
-    taken, waited, statuses = cost(server, [form(part("list", full_lists()), part("signed", full_role()))])
+    taken, waited, statuses = cost(server, [request(form(part("list", full_lists()), part("signed", full_role())))])
 
     assert statuses == {400}
     assert taken <= MOST_MEMORY, f"{taken / MIB:.0f} MiB"
@@ -174,7 +172,7 @@ def test_no_upload_takes_much_or_keeps_others_waiting(
     server: Running, place: str, make: Callable[[int, bytes], bytes]
 ) -> None:
     """At most 64 MiB above idle, and at most a fifth of a second of the processor between a question and its answer."""
-    taken, waited, statuses = cost(server, [upload(place, make)])
+    taken, waited, statuses = cost(server, [request(upload(place, make))])
 
     assert statuses <= {400, 413}
     assert taken <= MOST_MEMORY, f"{taken / MIB:.0f} MiB"
@@ -184,8 +182,33 @@ def test_no_upload_takes_much_or_keeps_others_waiting(
 @pytest.mark.parametrize("name", ["lines", "lists of line length", "as full as may be"])
 def test_several_at_once_take_little_more(server: Running, name: str) -> None:
     """Their texts wait side by side, and two of them are judged at a time."""
-    taken, waited, statuses = cost(server, [upload("list", BODIES[name])] * 6)
+    taken, waited, statuses = cost(server, [request(upload("list", BODIES[name]))] * 6)
 
     assert statuses <= {400, 413}
     assert taken <= 2 * MOST_MEMORY, f"{taken / MIB:.0f} MiB"
+    assert waited <= MOST_WAITING, f"{waited:.2f} s"
+
+
+@pytest.mark.parametrize("size", [1, pytest.param(7, marks=pytest.mark.long), pytest.param(50, marks=pytest.mark.long)])
+def test_small_chunks_keep_nobody_waiting(server: Running, size: int) -> None:
+    """A chunk of a byte costs as much as a large one."""
+    body = form(part("content", forms.content()), part("file", bytes(100_000)))
+
+    taken, waited, statuses = cost(server, [forms.chunked(body, size)])
+
+    assert statuses == {304}
+    assert taken <= MOST_MEMORY, f"{taken / MIB:.0f} MiB"
+    assert waited <= MOST_WAITING, f"{waited:.2f} s"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("item", [b"\r\n--bOUNDARX", b"\r\n-", b"\r", b"\r\n", b"--bOUNDARY"])
+def test_near_boundaries_keep_nobody_waiting(server: Running, item: bytes) -> None:
+    """What nearly ends a part is looked at once."""
+    body = form(part("content", forms.content()), part("file", item * (4 * MIB // len(item))))
+
+    taken, waited, statuses = cost(server, [request(body)])
+
+    assert statuses == {304}
+    assert taken <= MOST_MEMORY, f"{taken / MIB:.0f} MiB"
     assert waited <= MOST_WAITING, f"{waited:.2f} s"
