@@ -33,12 +33,14 @@ def make_folder(folder: Path, files: Files, *, close: bool = False) -> None:
     Raises:
         PrivacyError: it belongs to somebody else, is open to others, or is shared on purpose, as /tmp is.
     """
-    files.make_folder(folder.parent)
     try:
+        files.make_folder(folder.parent)
         files.calls.mkdir(folder, MODE)
     except FileExistsError:
         if close:
             close_folder(folder, files)
+    except PermissionError as error:
+        raise PrivacyError(folder, f"cannot be made: {error.strerror}") from error
     check(folder.stat(), folder)
 
 
@@ -108,7 +110,11 @@ def check(status: os.stat_result, folder: Path) -> None:
         )
     if status.st_mode & _OTHERS:
         mode = stat.S_IMODE(status.st_mode)
-        raise PrivacyError(folder, f"is open to other users, with the mode {mode:04o}: `chmod 700 {folder}`")
+        raise PrivacyError(
+            folder,
+            f"is open to other users, with the mode {mode:04o}: `chmod 700 {folder}`, or where its file system keeps no "
+            "modes, mount that with umask=077",
+        )
 
 
 def _close(path: Path, flags: int, mode: int, files: Files) -> None:

@@ -12,6 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from builder import build, cli
+from builder.commands import writing
+from builder.intake.drops import Find, Pass
+from builder.submission import Verdict
 from mirror import content, layout
 from tests.support import clients, sites
 
@@ -149,6 +152,16 @@ def test_check_tells_of_an_inbox_that_is_shared_badly(published: Site, run: Call
         f"shared badly\tthe inbox {published.paths.inbox} may be written to by everyb"
     )
     assert len(json.loads(run("check", "--json").stdout)["inbox"]) == 1
+
+
+def test_build_looks_again_where_one_pass_cannot_know() -> None:
+    """A `build` takes what only a second look can judge: no pass comes after it by itself."""
+    waiting = Find(("app.json", "app"), waiting="app was changed in the future")
+    first, second = Verdict("lib 1.0 on main", is_new=True), Verdict("app 1.0 on main", is_new=True)
+    passes = iter([Pass((first,), (waiting,), is_watching=True), Pass((second,))])
+
+    assert writing._take(lambda: next(passes), 0) == Pass((first, second))
+    assert list(passes) == []
 
 
 def test_build_from_scratch_mends_the_mirror(

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,18 @@ def test_a_private_folder_of_another_user_is_refused(name: str, site: Site) -> N
 
     with pytest.raises(PrivacyError, match=r"belongs to the user .* run this command as"), build.opened(site):
         pass
+
+
+@pytest.mark.root
+def test_a_private_folder_that_may_not_be_made_is_told(request: pytest.FixtureRequest) -> None:
+    """The folder above is somebody else's; the error says that another can be named."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    tools.require_root()
+    request.getfixturevalue("unprivileged")
+
+    with pytest.raises(PrivacyError, match=r"cannot be made: Permission denied; .*site\.toml"):
+        private.make_folder(folder / "claimed", FILES)
 
 
 def test_a_folder_of_many_users_is_not_closed_to_them(tmp_path: Path) -> None:

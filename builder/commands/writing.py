@@ -18,7 +18,8 @@ from mirror import terminal
 from mirror.files import Files
 
 if TYPE_CHECKING:
-    from builder.build import Builder
+    from collections.abc import Callable
+
     from builder.site import Site
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def run_build(site: Site, *, from_scratch: bool, as_json: bool) -> None:
         for problem in sharing.problems(site.paths.inbox):
             logger.warning("%s", problem)
         rendered = builder.render_all() if from_scratch else 0
-        result = _take(builder)
+        result = _take(builder.take_inbox, site.inbox.settle_seconds)
         builder.refresh_pages(everything=from_scratch)
     if as_json:
         console.as_json(_pass_fields(result) | {"rendered": rendered})
@@ -55,13 +56,13 @@ def run_build(site: Site, *, from_scratch: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _take(builder: Builder) -> Pass:
+def _take(take: Callable[[], Pass], settle_seconds: float) -> Pass:
     """Make a pass, and one more if there is what only that one can take."""
-    first = builder.take_inbox()
+    first = take()
     if not first.is_watching:
         return first
-    time.sleep(builder.site.inbox.settle_seconds)
-    second = builder.take_inbox()
+    time.sleep(settle_seconds)
+    second = take()
     return Pass(first.verdicts + second.verdicts, second.waiting)
 
 
