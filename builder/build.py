@@ -82,7 +82,7 @@ class Builder:
 
     def take_inbox(self) -> Pass:
         """Publish everything complete in the inbox, move away what is refused, leave the rest."""
-        with Lock(self.site.paths.claimed).held(_tell_waiting):
+        with spool.lock(self.site.paths.spool, "inbox", self._files).held(_tell_waiting):
             self.finish()
             self._predecessor.take_over()
             verdicts = self._take(self._inbox.resume())
@@ -169,7 +169,7 @@ class Builder:
         """Bring the pages for people up to date: those of changed packages, or all."""
         look = people.People(self.site.name, self.site.url)
         # a lock of its own: nobody's upload waits for pages
-        with Lock(spool.pages_lock(self.site.paths.spool, self._files)).held():
+        with spool.lock(self.site.paths.spool, "pages", self._files).held():
             return people.refresh(self.catalogue, self.store, look, everything=everything)
 
     @contextlib.contextmanager

@@ -112,8 +112,8 @@ def check(status: os.stat_result, folder: Path) -> None:
         mode = stat.S_IMODE(status.st_mode)
         raise PrivacyError(
             folder,
-            f"is open to other users, with the mode {mode:04o}: `chmod 700 {folder}`, or where its file system keeps no "
-            "modes, mount that with umask=077",
+            f"is open to other users, with the mode {mode:04o}: `chmod 700 {folder}`, or where the file system keeps "
+            "no modes, mount it with umask=077",
         )
 
 

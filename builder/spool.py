@@ -67,11 +67,14 @@ def session(spool: Path, mirror: Path, files: Files) -> Iterator[Spool]:
         own.release()
 
 
-def pages_lock(spool: Path, files: Files) -> Path:
-    """Return the folder on which the lock for pages for people is; the one for publishing is on the spool itself."""
-    folder = spool / "pages"
+def lock(spool: Path, work: str, files: Files) -> Lock:
+    """Return the lock on one kind of work, such as that on the inbox; the one for publishing is on the spool itself.
+
+    It is in the spool, which is private, and beside the mirror: an inbox may be a network mount, which has no locks.
+    """
+    folder = spool / work
     private.make_folder(folder, files)
-    return folder
+    return Lock(folder)
 
 
 def _remove_dead(spool: Path, files: Files) -> None:

@@ -237,7 +237,7 @@ def test_another_process_at_work_is_waited_for(site: Site, caplog: pytest.LogCap
     """Who has to wait says so, and goes on when the other one is done."""
     caplog.set_level(logging.INFO)
     sites.drop(site.paths.inbox, sites.package("1.0"))
-    with build.opened(site, clock=Clock()) as builder, at_work(site.paths.claimed):
+    with build.opened(site, clock=Clock()) as builder, at_work(site):
         builder.take_inbox()
 
     assert caplog.messages.count("waiting for another otamirror that is at work on the inbox") == 1
@@ -245,9 +245,9 @@ def test_another_process_at_work_is_waited_for(site: Site, caplog: pytest.LogCap
 
 
 @contextmanager
-def at_work(folder: Path) -> Iterator[None]:
-    """Hold a lock until somebody is told to wait for it."""
-    lock = Lock(folder)
+def at_work(site: Site) -> Iterator[None]:
+    """Hold the lock on the inbox until somebody is told to wait for it."""
+    lock = spool.lock(site.paths.spool, "inbox", Files())
     lock.try_acquire()
 
     class Listener(logging.Handler):
@@ -445,7 +445,7 @@ def test_large_drops_are_published_before_more_are_copied(tmp_path: Path) -> Non
 def test_nobody_waits_for_pages_for_people(site: Site) -> None:
     """A publish goes on while pages are being made, and pages while something is published."""
     with build.opened(site) as builder:
-        with Lock(spool.pages_lock(site.paths.spool, Files())).held():
+        with spool.lock(site.paths.spool, "pages", Files()).held():
             assert builder.publish([sites.release(sites.package("1.0"), site.paths.var / "made")]).verdicts[0].is_new
         with Lock(site.paths.spool).held():
             builder.refresh_pages()
