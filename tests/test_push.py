@@ -152,6 +152,17 @@ def test_this_machine_is_reached_without_a_proxy(sent: Parcel, pauses: Pauses, m
     assert proxy.requests == []
 
 
+def test_another_machine_is_reached_through_the_proxy(
+    sent: Parcel, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all programs here reach it; it is asked for the whole URL."""
+    with receiving.serving() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        push(sent, target("http://mirror.invalid"), pauses.patience)
+
+    assert [request.line.split()[1] for request in proxy.requests] == ["http://mirror.invalid/update"]
+
+
 def test_a_proxy_that_is_none_is_told(sent: Parcel, pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake in the environment is no passing trouble."""
     monkeypatch.setenv("https_proxy", "http://")
@@ -571,3 +582,26 @@ def test_a_token_file_of_something_else_is_not_sent(run: Callable[..., Result], 
     file.write_bytes(b"\xff\x00" * 100)
 
     assert "no token has" in run(*STATED, "--to", "http://127.0.0.1:1", "--token-file", str(file), expected=2).output
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_authorities_that_are_not_there_are_told(
+    sent: Parcel, pauses: Pauses, tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With what names them, and at once: waiting does not bring them."""
+    monkeypatch.setenv(name, str(tmp_path / "gone.pem"))
+
+    with receiving.serving(context=tls) as server, pytest.raises(RefusedError, match=f"{name} names .*gone.pem"):
+        push(sent, target(server.url, TOKEN), pauses.patience)
+
+    assert pauses.seconds == []
+
+
+def test_an_authority_of_the_system_is_believed(
+    sent: Parcel, pauses: Pauses, tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OpenSSL, curl and Go are told of it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    with receiving.serving(context=tls) as server:
+        assert push(sent, target(server.url, TOKEN), pauses.patience).attempts == 1

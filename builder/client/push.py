@@ -1,7 +1,8 @@
-"""Uploading, and reading what a mirror has: the client of `PUT /update`, the builder's only module with requests.
+"""Uploading, and reading what a mirror has: the client of `PUT /update`.
 
 Nothing but a receiver's 200 is a success. The token goes to the place that the publisher named and to no other: along
-no redirect, and to this machine through no proxy. What may pass is tried again, because the same release twice is one.
+no redirect, and to this machine through no proxy; no password of a .netrc goes anywhere, and no cookie is kept. What
+may pass is tried again, because the same release twice is one.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import secrets
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from builder.client.answers import Answer, NotNowError, RefusedError
 from builder.client.attentive import Attentive, AttentiveTLS
 from builder.client.parcel import Form, Parcel
+from builder.client.session import Session, Trusting
 from builder.progress import silent
-from builder.values import is_loopback
+from mirror import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,6 @@ _CONNECT_SECONDS = 20.0
 _ANSWER_SECONDS = 600.0  # after the last byte, a mirror makes gigabytes durable, and those of others before
 _READ_SECONDS = 60.0
 _MAX_ANSWER = 64 * 1024
-_NO_PROXIES = {"http": "", "https": ""}
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
 _Result = TypeVar("_Result")
 
@@ -145,16 +144,13 @@ def _send(sent: Parcel | Statement, target: Target, advance: Advance) -> Answer:
     form = Form(sent, secrets.token_hex(16), advance)
     headers = {"Content-Type": form.content_type, "Expect": "100-continue", **_headers()}
     # a session for one request: a connection whose body was broken off is of no use for another
-    with _Session() as session:
-        session.mount("http://", _Listening())
-        session.mount("https://", _Listening())
+    with Session(target.url, _Listening) as session:
         response = session.put(
             target.url,
             data=form,
             headers=headers,
             auth=_Bearer(target.token),
             timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
-            proxies=_NO_PROXIES if target.is_loopback else None,
             allow_redirects=False,
             stream=True,
         )
@@ -165,13 +161,11 @@ def _send(sent: Parcel | Statement, target: Target, advance: Advance) -> Answer:
 def _fetch(url: str, most_bytes: int) -> bytes | None:
     """Ask for a file once."""
     try:
-        with _Session() as session:
+        with Session(url, Trusting) as session:
             response = session.get(
                 url,
                 headers=_headers(),
-                auth=_Bearer(""),
                 timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-                proxies=_NO_PROXIES if is_loopback(urlsplit(url).hostname or "") else None,
                 allow_redirects=False,
                 stream=True,
             )
@@ -204,32 +198,28 @@ def _unanswered(url: str, error: Exception) -> RefusedError | NotNowError:
     while inner := cause.__cause__ or cause.__context__:
         cause = inner
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return RefusedError(f"{url}: its certificate is not trusted here ({cause.verify_message})")
+        advice = "if its authority is your own, name that by SSL_CERT_FILE"
+        return RefusedError(f"{url}: its certificate is not trusted here ({cause.verify_message}); {advice}")
     if isinstance(error, ValueError):  # as requests names addresses that it cannot use
         return RefusedError(f"{url}: {error}")
     if isinstance(cause, TimeoutError):
         return NotNowError(f"{url}: the server takes too long")
-    return NotNowError(f"{url}: the connection failed ({getattr(cause, 'strerror', None) or cause})")
+    # what the libraries say may have the server's own words in it
+    said = getattr(cause, "strerror", None) or canonical.shown(str(cause))
+    return NotNowError(f"{url}: the connection failed ({said})")
 
 
-class _Session(requests.Session):
-    """A session that leaves redirects alone."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as requests names it
-        return None
-
-
-class _Listening(HTTPAdapter):
+class _Listening(Trusting):
     """Listens while it sends."""
 
     def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> HTTPConnectionPool:
-        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*arguments, **named))
+        pool = super().get_connection_with_tls_context(*arguments, **named)
         pool.ConnectionCls = AttentiveTLS if pool.scheme == "https" else Attentive
         return pool
 
 
 class _Bearer(AuthBase):
-    """The token, or none; what a .netrc says is for others."""
+    """The token, or none."""
 
     def __init__(self, token: str) -> None:
         self._token = token
