@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,6 +74,15 @@ def faults(keys: Mapping[str, Key]) -> Iterator[str]:
                 f"the keys {first[:_SHOWN]} and {keyid[:_SHOWN]} are one key, which counts once: "
                 "name it once, and use another key in the place of the second"
             )
+
+
+def twins(keys: Mapping[str, Key]) -> Iterator[tuple[str, str]]:
+    """Yield the ids under which one key stands twice, whatever else is wrong with keys."""
+    seen: dict[_Known, str] = {}
+    for keyid, key in keys.items():
+        with contextlib.suppress(ValueError):
+            if (first := seen.setdefault(_known(key), keyid)) != keyid:
+                yield first, keyid
 
 
 def _known(key: Key) -> _Known:

@@ -6,6 +6,7 @@ All rules about signatures, versions and delegations are tuf's; nothing here rep
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from tuf.api.exceptions import UnsignedMetadataError
@@ -58,7 +59,9 @@ class Judge:
         self.refused: Delivery | None = None
         with self._translated():
             # the URL is the path on the mirror: which URL that is below is the fetcher's matter
-            self._updater = Updater(str(folder), layout.METADATA, fetcher=fetcher, config=_LIMITS, bootstrap=root)
+            self._updater = Updater(
+                str(folder), layout.METADATA, fetcher=fetcher, config=_limits(folder), bootstrap=root
+            )
         set_time(self._updater, now)
 
     def refresh(self) -> None:
@@ -128,6 +131,12 @@ class Judge:
             if (self.folder / name).read_bytes() == last.data:
                 return None
         return last
+
+
+def _limits(folder: Path) -> UpdaterConfig:
+    """Return the limits of one refresh; the roots that are here already are none of those that it may find."""
+    here = len(list(folder.glob("root_history/*.root.json")))
+    return replace(_LIMITS, max_root_rotations=_LIMITS.max_root_rotations + here)
 
 
 def set_time(updater: Updater, now: datetime) -> None:

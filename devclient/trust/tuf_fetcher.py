@@ -19,6 +19,7 @@ from devclient.trust_errors import (
     DamagedMetadataError,
     EndlessDataError,
     MixAndMatchError,
+    SignatureError,
     UndelegatedError,
     UnsignedMirrorError,
 )
@@ -197,6 +198,8 @@ class TufFetcher(FetcherInterface):
         if said not in {"", role}:
             # before tuf keeps it: by signature and version it would pass for this one, and stay
             raise MixAndMatchError(url, f"it is the file of {said}, in the place of {role}")
+        if twice := unambiguous.one_key_twice(data):
+            raise SignatureError(url, twice)
 
 
 def _holds(file: Path, data: bytes) -> bool:

@@ -1,17 +1,20 @@
-"""Metadata that every reader reads alike: no key twice, and no key under two names.
+"""Metadata that every reader reads alike: no name twice in an object, and no key under two ids.
 
-python-tuf takes the last of two keys of the same name; who takes the first would believe something else.
+python-tuf takes the last of two values of the same name; who takes the first would believe something else.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Key, Metadata, Root
 
 from devclient.trust.standing import UNREADABLE
-from mirror import trust
+from mirror import public_keys, trust
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 def is_root(data: bytes) -> bool:
@@ -37,6 +40,32 @@ def role(data: bytes) -> str:
         return ""
 
 
+def one_key_twice(data: bytes) -> str:
+    """Say which key a role that needs several is given twice, under two ids; "" if there is none.
+
+    Each counts once, and python-tuf tells keys apart by their ids.
+    """
+    try:
+        signed = _parse(data)["signed"]
+        for named in (signed, signed.get("delegations")):
+            if isinstance(named, dict) and named.get("keys"):
+                for keyids in _shared(named):
+                    keys = {keyid: Key.from_dict(keyid, dict(named["keys"][keyid])) for keyid in keyids}
+                    for first, second in public_keys.twins(keys):
+                        return f"the keys {first} and {second} are one key, which counts once"
+    except UNREADABLE:  # what cannot be read is refused elsewhere
+        return ""
+    return ""
+
+
+def _shared(named: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the ids of the keys of each role that needs more than one signature."""
+    roles = named.get("roles") or [named["succinct_roles"]]
+    for role in roles.values() if isinstance(roles, dict) else roles:
+        if role["threshold"] > 1:
+            yield role["keyids"]
+
+
 class AmbiguousError(ValueError):
     """A key stands twice in one object."""
 
@@ -49,5 +78,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         twice = next(key for key, _ in pairs if [each for each, _ in pairs].count(key) > 1)
-        raise AmbiguousError(f"the key {twice!r} stands twice in one object")
+        raise AmbiguousError(f"{twice!r} stands twice in one object")
     return found

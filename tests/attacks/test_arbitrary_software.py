@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.attacks.scene import Scene
+    from tests.support.devices import Rig
 
 each_role = pytest.mark.parametrize(("role", "claimed"), ROLES)
 
@@ -54,6 +55,22 @@ def test_another_mirror_in_its_place_is_refused(scene: Scene, tmp_path: Path) ->
         for file in other.tree.rglob("*.json"):
             if "root" not in file.name:
                 scene.simulator.put(file.relative_to(other.tree).as_posix(), file.read_bytes())
+
+
+def test_a_root_of_another_mirror_is_told_by_both_keys(rig: Rig, tree: Path, tmp_path: Path) -> None:
+    """A device that was given the root of another site, or whose site was set up anew, says so before all else."""
+    trees.write(tree, Release("1.0"))
+    other = Simulator(tmp_path / "other")
+    rig.config.with_name("otadevice-root.json").write_bytes(other.read(trust.ROOT, 1))
+    rig.add(PACKAGE)
+    ours, theirs = (made.root.roles[trust.ROOT].keyids[0] for made in (other, trees.simulator(tree)))
+
+    done = rig.run("update")
+
+    assert done.exit_code == 1
+    assert f"this device is pinned to {ours}, the mirror starts from {theirs}" in done.stderr
+    assert "`otamirror keys export-root`" in done.stderr
+    assert json.loads(rig.run("status", "--json").stdout)["trust"]["main"]["error"]["code"] == SignatureError.code
 
 
 def test_another_mirrors_next_root_is_refused(scene: Scene, tmp_path: Path) -> None:
