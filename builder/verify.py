@@ -33,7 +33,8 @@ MAX_LINES = 128
 _MAX_PIECES = 192 * 1024
 """How many keys and values a text may have: of lists, 20 segments of 64 releases with 16 transfers each."""
 _HEAD = re.compile(rb'\{"package":"([^"\\\n]{1,128})","branch":"([^"\\\n]{1,128})",')
-_HEAD_BYTES = 512
+LIST_HEAD_BYTES = 512
+"""With so many bytes of a list it is known what it is about."""
 
 
 @overload
@@ -76,7 +77,7 @@ def list_subject(raw: bytes) -> tuple[str, str]:
     Raises:
         StatementError: it does not begin as one.
     """
-    head = _HEAD.match(raw[:_HEAD_BYTES])
+    head = _HEAD.match(raw[:LIST_HEAD_BYTES])
     if not head:
         raise StatementError("what comes as a list does not begin with package and branch, as the canonical form does")
     package, branch = (each.decode(errors="replace") for each in head.groups())

@@ -28,8 +28,8 @@ _REFUSALS = {
     415: "the body is not multipart/form-data, or has a Content-Encoding",
     417: "the request has an Expect other than 100-continue",
     500: "the mirror has a fault; its operator finds it in the log",
-    503: "the receiver is being stopped, or the mirror cannot sign at the moment, and says why; Retry-After says when "
-    "to ask again",
+    503: "the receiver is being stopped or has too much to do, or the mirror cannot sign at the moment, and says why; "
+    "Retry-After says when to ask again",
     507: "the mirror has no room",
 }
 _TOGETHER = ((CONTENT, FILE), (CONTENT, FILE, LIST, SIGNED), (LIST, SIGNED))

@@ -27,8 +27,8 @@ from builder.uploads import refusals
 from builder.uploads.admission import admit
 from builder.uploads.body import Body
 from builder.uploads.refusals import FaultError, UnavailableError
-from builder.uploads.upload import CONTENT, LIST, Upload
-from builder.verify import list_subject, verify
+from builder.uploads.upload import CONTENT, LIST, Memory, Upload
+from builder.verify import LIST_HEAD_BYTES, list_subject, verify
 from builder.web import addresses
 from mirror import content
 from mirror.errors import OTAError, PublisherError
@@ -70,6 +70,7 @@ class Receiver:
         self._disk = disk
         self._metrics = metrics
         # what publishers sign is costly to judge: nobody gets all threads and memory for it
+        self._memory = Memory()
         self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
         self._unpacking = asyncio.Semaphore(_JUDGED_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -115,7 +116,8 @@ class Receiver:
 
     async def _receive(self, admission: Admission, body: Body) -> Release | Statement:
         """Take the whole body in; if that fails, nothing of it stays."""
-        upload = Upload(admission.boundary, self._committer.spool, self._files, self._site.limits.package_bytes)
+        most_bytes = self._site.limits.package_bytes
+        upload = Upload(admission.boundary, self._committer.spool, self._files, most_bytes, self._memory)
         try:
             await self._read(upload, admission, body)
             async with self._judging if upload.text(LIST) is not None else contextlib.nullcontext():
@@ -124,6 +126,8 @@ class Receiver:
         except BaseException:
             await self._in_thread(upload.discard)
             raise
+        finally:
+            upload.forget()
 
     async def _judged(self, release: Release) -> Release:
         """Have an archive judged, a few at a time; who does not wait for it any more ends that."""
@@ -141,11 +145,11 @@ class Receiver:
             is_wanted.clear()
 
     async def _read(self, upload: Upload, admission: Admission, body: Body) -> None:
-        unjudged = dict(_SUBJECTS)
+        unjudged = {part: judged for part, judged in _SUBJECTS.items() if part == CONTENT or admission.grant}
         while chunk := await body.read():
             upload.feed(chunk)
-            for part, subject in tuple(unjudged.items()):
-                if (raw := upload.text(part)) is not None:
+            for part, (subject, enough) in tuple(unjudged.items()):
+                if (raw := upload.beginning(part, enough)) is not None:
                     del unjudged[part]
                     admission.check(*await self._in_thread(partial(subject, raw)))
             if upload.is_worth_writing:
@@ -203,8 +207,11 @@ def _content_subject(raw: bytes) -> tuple[str, str]:
     return stated.package, stated.branch
 
 
-_SUBJECTS: Mapping[str, Callable[[bytes], tuple[str, str]]] = {CONTENT: _content_subject, LIST: list_subject}
-"""The parts that say what an upload is about, which its token has to allow."""
+_SUBJECTS: Mapping[str, tuple[Callable[[bytes], tuple[str, str]], int]] = {
+    CONTENT: (_content_subject, content.MAX_BYTES + 1),
+    LIST: (list_subject, LIST_HEAD_BYTES),
+}
+"""The parts that say what an upload is about, which its token has to allow, and with how many bytes it is known."""
 
 
 def _accepted(item: Release | Statement, outcome: Outcome) -> dict[str, object]:

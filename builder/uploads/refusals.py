@@ -95,8 +95,17 @@ class UnavailableError(OperatorError):
     code = "unavailable"
     status_hint = 503
 
+    def __init__(self, problem: str = "the receiver is being stopped before this upload was published") -> None:
+        super().__init__(f"{problem}; send it again in a moment")
+
+
+class CrowdedError(UnavailableError):
+    """There are more uploads at a time than there is memory for."""
+
+    code = "busy"
+
     def __init__(self) -> None:
-        super().__init__("the receiver is being stopped before this upload was published; send it again in a moment")
+        super().__init__("too many uploads are on their way at this moment")
 
 
 class CannotSignError(OperatorError):

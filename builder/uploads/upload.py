@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import multipart
 
 from builder.submission import Parts, Submission
-from builder.uploads.refusals import FormError, too_large, too_long
+from builder.uploads.refusals import CrowdedError, FormError, too_large, too_long
 from builder.verify import MAX_LISTED_BYTES, MAX_ROLE_BYTES
 from mirror import content
 from mirror.blobs import Blob
@@ -35,16 +35,38 @@ OVERHEAD = 64 * 1024
 
 _RELEASE, _STATEMENT = {CONTENT, FILE}, {LIST, SIGNED}
 
+_MOST_TEXT = 128 * 1024 * 1024
 _WORTH_WRITING = 2 * 1024 * 1024
 _MANY_PIECES = 1024
 _FEW_PIECES = 8
 _PLAIN = frozenset({"7bit", "8bit", "binary"})
 
 
+class Memory:
+    """Room for the texts of all uploads together."""
+
+    def __init__(self, most_bytes: int = _MOST_TEXT) -> None:
+        self._left = most_bytes
+
+    def take(self, size: int) -> None:
+        """Use room.
+
+        Raises:
+            CrowdedError: there is not so much left.
+        """
+        if size > self._left:
+            raise CrowdedError
+        self._left -= size
+
+    def give_back(self, size: int) -> None:
+        """Have room that is not used any more."""
+        self._left += size
+
+
 class Upload:
     """An upload on its way in, its file in the spool; who does not pass it on calls `discard`."""
 
-    def __init__(self, boundary: str, spool: Spool, files: Files, most_bytes: int) -> None:
+    def __init__(self, boundary: str, spool: Spool, files: Files, most_bytes: int, memory: Memory) -> None:
         # filenames come in any encoding, and nobody reads them
         self._parser = multipart.PushMultipartParser(boundary, header_charset="latin-1")
         self._spool = spool
@@ -53,6 +75,8 @@ class Upload:
         self._part = ""
         self._ended: set[str] = set()
         self._outside = 0
+        self._memory = memory
+        self._held = 0
         self._text = bytearray()
         self._texts: dict[str, bytes] = {}
         self._path = spool.path()
@@ -68,6 +92,12 @@ class Upload:
         """Return one of the texts, once it is whole."""
         return self._texts.get(part)
 
+    def beginning(self, part: str, size: int) -> bytes | None:
+        """Return one of the texts, once it is whole, or so many bytes of it are there."""
+        if part == self._part and len(self._text) >= size:
+            return bytes(self._text[:size])
+        return self.text(part)
+
     @property
     def is_worth_writing(self) -> bool:
         """Whether so much of the file waits in memory that it should be written."""
@@ -80,6 +110,7 @@ class Upload:
             FormError: they are not those of a form with the parts that there must be.
             ContentTooLarge: content.json is too large.
             TooLargeError: another part is.
+            CrowdedError: there is no memory for it at the moment.
         """
         self._outside += len(data)
         try:
@@ -127,6 +158,11 @@ class Upload:
         blob = Blob(self._sha256.hexdigest(), self._size, self._path)
         return Submission(self._texts[CONTENT], blob, origin, parts)
 
+    def forget(self) -> None:
+        """Give back the memory of the texts."""
+        self._memory.give_back(self._held)
+        self._held = 0
+
     def discard(self) -> None:
         """Leave nothing in the spool."""
         with self._at_disk:
@@ -161,6 +197,8 @@ class Upload:
             raise too_large(self._most_bytes)
 
     def _take_text(self, data: bytes) -> None:
+        self._memory.take(len(data))
+        self._held += len(data)
         self._text += data
         most = TEXTS[self._part]
         if len(self._text) > most:

@@ -92,6 +92,20 @@ def test_another_package_is_refused_as_soon_as_it_is_named(
     assert guarded.spooled() == []
 
 
+@pytest.mark.parametrize("head", [b'{"package":"app","branch":"main",', b'{"package":"tool-a","branch":"stable",'])
+def test_a_list_of_another_package_is_refused_by_its_first_bytes(
+    guarded: Rig, secrets: dict[str, str], head: bytes
+) -> None:
+    """Nothing of the rest is waited for, be it valid or not."""
+    begun = form(part("list", head + b"[" * 500))[:-20]
+    asked = request(begun, Authorization=f"Bearer {secrets['good']}", Content_Length=str(2**23))
+
+    answer = guarded.put(asked)
+
+    assert (answer.status, answer.error) == (403, "forbidden")
+    assert "does not allow to publish" in answer.json["detail"]
+
+
 def test_a_token_that_is_made_while_the_receiver_runs_counts(rig: Rig) -> None:
     """With the first token, nobody uploads without one any more, and proxies are welcome."""
     rig.publish(version="1.0")

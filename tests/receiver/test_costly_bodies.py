@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import select
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from builder.uploads.refusals import CrowdedError
+from builder.uploads.upload import Memory
 from mirror import canonical
 from mirror.releases import Entry, ReleaseList, Segment
 from tests.receiver import forms, process, raw
@@ -187,6 +191,33 @@ def test_several_at_once_take_little_more(server: Running, name: str) -> None:
     assert statuses <= {400, 413}
     assert taken <= 2 * MOST_MEMORY, f"{taken / MIB:.0f} MiB"
     assert waited <= MOST_WAITING, f"{waited:.2f} s"
+
+
+@pytest.mark.long
+def test_all_uploads_together_have_so_much_memory(server: Running) -> None:
+    """Above that, the next one is told to come again; those that are there go on, and leave room when they are gone."""
+    begun = form(part("list", HEAD.ljust(LISTED - 1)))[:-20]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(raw.connected(server.port)) for _ in range(18)]
+        for client in clients:
+            client.send(request(begun, Content_Length=str(2**25)))
+        readable = select.select([client.socket for client in clients], [], [], 30)[0]
+        answers = [client.answer() for client in clients if client.socket in readable]
+
+        assert answers
+        assert {(answer.status, answer.error) for answer in answers} == {(503, "busy")}
+    assert raw.exchange(server.port, request(upload("list", BODIES["a long string"]))).status == 400
+
+
+def test_memory_that_is_given_back_can_be_had_again() -> None:
+    """And what was refused took none."""
+    memory = Memory(10)
+    memory.take(6)
+    with pytest.raises(CrowdedError):
+        memory.take(5)
+    memory.take(4)
+    memory.give_back(10)
+    memory.take(10)
 
 
 @pytest.mark.parametrize("size", [1, pytest.param(7, marks=pytest.mark.long), pytest.param(50, marks=pytest.mark.long)])
