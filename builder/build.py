@@ -128,12 +128,12 @@ class Builder:
             written = self._begin(repair=True)
             return written + upkeep.render_all(mirror, self._publisher, self.signing, self._progress)
 
-    def prune(self, keep_days: float) -> list[str]:
+    def prune(self, keep_days: float, *, dry: bool = False) -> list[str]:
         """Remove what no release and no metadata needs, and what was superseded more than `keep_days` ago."""
         with self._writing():
             self.signing.check_clock()  # one that is ahead would remove what devices still ask for
             wanted = prune.Limits(self._clock(), keep_days * _DAY, self.site.cache.longest_age)
-            return prune.prune(self.site.paths.mirror, self.catalogue, self._files, wanted)
+            return prune.prune(self.site.paths.mirror, self.catalogue, self._files, wanted, dry=dry)
 
     def recover(self, *, clock_is_right: bool = False) -> int:
         """Fill an empty catalogue from the mirror's folder; returns the number of releases."""

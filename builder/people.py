@@ -160,6 +160,7 @@ def _release(row: Row) -> dict[str, Any]:
         "version": row.version,
         "state": row.state,
         "is_gone": row.is_withdrawn,
+        "is_back": row.is_withdrawn or row.yanked is not None,
         "size": row.size,
         "published": row.published,
         "sha256": row.blob,

@@ -18,7 +18,7 @@ from mirror import blobs, layout, releases, trust
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from pathlib import Path
 
     from builder.catalogue import Catalogue
@@ -40,18 +40,20 @@ class Limits:
     longest_age: float
 
 
-def prune(mirror: Path, catalogue: Catalogue, files: Files, limits: Limits) -> list[str]:
-    """Remove what nobody can ask for any more; returns the paths. The caller holds the site's lock."""
+def prune(mirror: Path, catalogue: Catalogue, files: Files, limits: Limits, *, dry: bool = False) -> list[str]:
+    """Remove what nobody can ask for any more, or only find it; returns the paths. The caller holds the site's lock."""
     roles = Roles(catalogue.connection)
     with catalogue.transaction():
         superseded = [*_lists(mirror, catalogue), *_metadata(mirror, roles)]
         gone = [path for path in superseded if _is_over(path, roles, limits)]
-    for path in gone:
-        files.remove(mirror / path)
-    removed = blobs.prune(mirror / layout.BLOBS, _Wanted(mirror, catalogue), files)
-    with catalogue.transaction():
-        roles.superseded.forget(gone)
-    return [*map(layout.blob, removed), *gone]
+    unwanted = list(map(layout.blob, blobs.unwanted(mirror / layout.BLOBS, _Wanted(mirror, catalogue, set(gone)))))
+    if not dry:
+        # lists before the blobs that they name
+        for path in (*gone, *unwanted):
+            files.remove(mirror / path)
+        with catalogue.transaction():
+            roles.superseded.forget(gone)
+    return [*unwanted, *gone]
 
 
 def _is_over(path: str, roles: Roles, limits: Limits) -> bool:
@@ -85,11 +87,12 @@ def _metadata(mirror: Path, roles: Roles) -> Iterator[str]:
 
 
 class _Wanted:
-    """Whether a blob is named by a release, or by a list that is still on the mirror."""
+    """Whether a blob is named by a release, or by a list that stays on the mirror."""
 
-    def __init__(self, mirror: Path, catalogue: Catalogue) -> None:
+    def __init__(self, mirror: Path, catalogue: Catalogue, gone: Container[str]) -> None:
         self._mirror = mirror
         self._catalogue = catalogue
+        self._gone = gone
         self._named: set[str] | None = None
 
     def __call__(self, sha256: str) -> bool:
@@ -101,6 +104,8 @@ class _Wanted:
 
     def _listed(self) -> Iterator[str]:
         for path in self._mirror.glob(layout.RELEASE_LISTS):
+            if path.relative_to(self._mirror).as_posix() in self._gone:
+                continue
             try:
                 found = releases.parse(path.read_bytes())
             except OTAError:

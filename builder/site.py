@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from builder import values
 from builder.errors import SiteError
-from mirror import trust
+from mirror import text, trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -170,16 +170,16 @@ def sample() -> str:
 
 def _parse(file: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(file.read_bytes().decode())
+        return tomllib.loads(text.read(file))
     except FileNotFoundError:
         advice = "there is no such file: `otamirror init` makes one, --site names another"
         raise SiteError(file, [advice]) from None
     except OSError as error:
         raise SiteError(file, [f"cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise SiteError(file, [f"is not UTF-8 at byte {error.start}: save it as UTF-8"]) from error
     except tomllib.TOMLDecodeError as error:
         raise SiteError(file, [f"is not TOML: {error}"]) from error
+    except ValueError as error:
+        raise SiteError(file, [str(error)]) from error
 
 
 def _read_table(kind: type, raw: Mapping[str, object], prefix: str, problems: list[str]) -> dict[str, Any]:
@@ -265,5 +265,5 @@ def _tables(kind: type) -> dict[str, type]:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

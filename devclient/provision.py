@@ -33,6 +33,12 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     """
     if file.exists():
         raise ProvisionError(f"{file}: is there already, nothing was changed; edit it, or remove it first")
+    for text in (device, *map(str, (*allow, file))):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            advice = "use other names, or a locale with UTF-8 such as LC_ALL=C.UTF-8"
+            raise ProvisionError(f"{text!r} is not UTF-8, and settings are: {advice}") from None
     try:
         trusted = pinned.read_new(root)
     except ValueError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from devclient.errors import StateError
 from mirror import rules
+from mirror import text as reading
 from mirror.content import KEYS
 
 if TYPE_CHECKING:
@@ -179,6 +180,9 @@ def new(device: str) -> State:
     return State({"device": device, "description": "", "package": []})
 
 
+_MOST_BYTES = 16 * 1024 * 1024
+
+
 def load(file: Path) -> State:
     """Read the state file.
 
@@ -186,7 +190,7 @@ def load(file: Path) -> State:
         StateError: with the first thing that is wrong.
     """
     try:
-        fields = json.loads(file.read_bytes().decode("utf-8-sig"), object_pairs_hook=_object)
+        fields = json.loads(reading.read(file, _MOST_BYTES), object_pairs_hook=_object)
         _check(fields)
         _encode(fields)  # what cannot be written again must be found before an update, not after it
     except FileNotFoundError:

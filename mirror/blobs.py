@@ -64,11 +64,16 @@ def hashed(descriptor: int, progress: Callable[[int], None] = lambda _: None) ->
     return result.hexdigest(), size
 
 
-def prune(folder: Path, keep: Callable[[str], bool], files: Files) -> list[str]:
-    """Remove the blobs in `folder` that `keep` does not want; returns their hashes."""
+def unwanted(folder: Path, keep: Callable[[str], bool]) -> list[str]:
+    """Return the hashes of the blobs in `folder` that `keep` does not want."""
     if not folder.is_dir():
         return []
-    unwanted = sorted(path.name for path in folder.iterdir() if names.is_sha256(path.name) and not keep(path.name))
-    for sha256 in unwanted:
+    return sorted(path.name for path in folder.iterdir() if names.is_sha256(path.name) and not keep(path.name))
+
+
+def prune(folder: Path, keep: Callable[[str], bool], files: Files) -> list[str]:
+    """Remove the blobs in `folder` that `keep` does not want; returns their hashes."""
+    gone = unwanted(folder, keep)
+    for sha256 in gone:
         files.remove(folder / sha256)
-    return unwanted
+    return gone

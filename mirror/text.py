@@ -6,7 +6,13 @@ The escapes are those of JSON, so that escaped JSON has the same meaning as befo
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BOM = b"\xef\xbb\xbf"
+_MOST_BYTES = 1024 * 1024
 _LETTERS = "\u200c\u200d"  # joiners: scripts and emoji are written with them
 _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LAYOUT = "\n\t"
@@ -33,6 +39,30 @@ def one_line(text: str) -> str:
 def indented(text: str) -> str:
     """Set lines after the first off, so that they are seen to belong to it."""
     return "\n  ".join(text.splitlines())
+
+
+def read(file: Path, most_bytes: int = _MOST_BYTES) -> str:
+    """Read a text that people edit: UTF-8, with a byte order mark or without.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such text, or too long; the message continues a sentence about the file.
+    """
+    with file.open("rb") as opened:
+        raw = opened.read(most_bytes + 1)
+    if len(raw) > most_bytes:
+        raise ValueError(f"has more than {most_bytes} bytes; is it the right file?")
+    try:
+        return without_mark(raw).decode()
+    except UnicodeDecodeError as error:
+        if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:2]:
+            raise ValueError("is UTF-16 or UTF-32: save it as UTF-8") from None
+        raise ValueError(f"is not UTF-8 at byte {error.start}: save it as UTF-8") from None
+
+
+def without_mark(raw: bytes) -> bytes:
+    """Return the bytes of a text without the byte order mark that some editors put before it."""
+    return raw.removeprefix(_BOM)
 
 
 def escape(letter: str) -> str:

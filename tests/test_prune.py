@@ -7,8 +7,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
-from builder import build, check, render
+from builder import build, check, cli, render
 from builder.shelf import Shelves
 from builder.site import Cache
 from mirror import layout
@@ -37,6 +38,23 @@ def test_a_blob_without_a_release_is_removed(site: Site) -> None:
     with build.opened(site) as builder:
         assert builder.prune(keep_days=30) == [layout.blob("ab" * 32)]
 
+    assert not orphan.exists()
+
+
+def test_what_would_be_removed_can_be_seen_first(site: Site) -> None:
+    """A dry run names the same files as the run after it, and removes none; both say how many there are."""
+    publish(site, "1.0")
+    orphan = site.paths.mirror / layout.blob("ab" * 32)
+    orphan.write_bytes(b"orphan")
+    dry = CliRunner().invoke(cli.main, ["--site", str(site.file), "prune", "--dry-run"])
+    assert orphan.exists()
+
+    wet, again = (CliRunner().invoke(cli.main, ["--site", str(site.file), "prune"]) for _ in range(2))
+
+    assert dry.stdout == wet.stdout == f"{layout.blob('ab' * 32)}\n"
+    assert "1 file would be removed\n" in dry.stderr
+    assert "1 file removed\n" in wet.stderr
+    assert (again.stdout, again.stderr.endswith("0 files removed\n")) == ("", True)
     assert not orphan.exists()
 
 

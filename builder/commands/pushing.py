@@ -22,6 +22,7 @@ from builder.commands import options, packing, statements
 from mirror import content, layout, names, terminal
 from mirror.content import MAX_BYTES
 from mirror.errors import OTAError
+from mirror.text import without_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -189,8 +190,8 @@ def _patience() -> Patience:
 def _token(file: Path | None) -> str:
     if file is None:
         return os.environ.get(_VARIABLE, "").strip()
-    with file.open(errors="replace") as text:  # bounded, because it may be the wrong file
-        return text.read(_MAX_TOKEN).strip()
+    with file.open("rb") as opened:  # bounded, because it may be the wrong file
+        return without_mark(opened.read(_MAX_TOKEN)).decode(errors="replace").strip()
 
 
 @contextlib.contextmanager

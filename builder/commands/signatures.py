@@ -8,6 +8,7 @@ keys publish change-1.json  at the site, once nothing is missing
 from __future__ import annotations
 
 import functools
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from builder.signing.sign import Signing
     from builder.site import Site
 
+NOT_IN_FORCE = 75
+"""Exit code where a change waits for signatures of others."""
+
 _PATH = click.Path(path_type=Path, dir_okay=False)
 _key = click.option(
     "--key", "uris", multiple=True, metavar="FILE|URI", help="A private key to sign with; may be repeated."
@@ -52,7 +56,7 @@ class Ceremony:
     at_once: bool
 
     def hold(self, site: Site, draft: Callable[[Draft, Builder], None]) -> None:
-        """Make a change, sign it with the keys that are here, and publish it or say what is missing."""
+        """Make a change, sign it with the keys that are here, and publish it or end with 75 and say what is missing."""
         with options.working(site) as builder:
             builder.finish()
             builder.signing.check_clock()  # what people sign has its expiry from it, too
@@ -63,8 +67,14 @@ class Ceremony:
             signing_ceremony.sign_here(change, builder.signing.keyring)
             if change.missing():
                 file = self.output or signing_ceremony.free_file(site.paths.var)
+                others = [each for each in signing_ceremony.pending(site.paths.var) if each != file]
                 Files().replace(file, change.encode())
                 _tell_missing(change, file)
+                for each in others:
+                    terminal.echo(
+                        f"{each} is a change from before: of the two only the first published can take effect"
+                    )
+                sys.exit(NOT_IN_FORCE)
             else:
                 _publish(builder, change)
 
@@ -107,6 +117,8 @@ def run_sign(site_file: Path, file: Path, uris: tuple[str, ...], passphrase_file
     Files().replace(file, change.encode())
     terminal.echo(f"signed: {', '.join(done) or 'nothing; no key is here that is missing'}")
     _tell_missing(change, file)
+    if not done and change.missing():
+        sys.exit(NOT_IN_FORCE)
 
 
 @click.command("publish")
@@ -153,7 +165,7 @@ def _publish(builder: Builder, change: Change) -> None:
 
 def _tell_missing(change: Change, file: Path) -> None:
     if missing := change.missing():
-        terminal.echo(f"{file} has the change. Signatures are missing: " + "; ".join(missing))
+        terminal.echo(f"{file} has the change. Signatures are missing: " + "; ".join(dict.fromkeys(missing)))
         terminal.echo(f"Whoever has the keys runs: otamirror keys sign {file} --key KEY")
     terminal.echo(f"{'Then, at' if missing else 'At'} the site: otamirror keys publish {file}")
 

@@ -109,12 +109,20 @@ def run_recover(site: Site, *, clock_is_right: bool) -> None:
     show_default=True,
     help="Keep what is superseded for so long, and in any case until no timestamp that led to it holds.",
 )
+@click.option("--dry-run", "dry", is_flag=True, help="Only show what would be removed.")
 @options.pass_site
-def run_prune(site: Site, keep_days: int) -> None:
-    """Remove blobs that no release names, and release lists and metadata that were superseded long ago."""
+def run_prune(site: Site, keep_days: int, *, dry: bool) -> None:
+    """Remove blobs that no release names, and release lists and metadata that were superseded long ago.
+
+    \b
+    Example: otamirror prune --dry-run
+    """
     with options.working(site) as builder:
-        for path in builder.prune(keep_days):
-            terminal.echo(path)
+        gone = builder.prune(keep_days, dry=dry)
+    for path in gone:
+        terminal.echo(path)
+    count = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
+    terminal.echo(f"{count} would be removed" if dry else f"{count} removed", err=True)
 
 
 @click.command("resign")

@@ -73,6 +73,11 @@ def read(file: Path, copies: Sequence[Path] = ()) -> Change:
     return change
 
 
+def pending(folder: Path) -> list[Path]:
+    """Return the files of changes in `folder` that the site's commands made."""
+    return sorted(folder.glob("change-*.json"))
+
+
 def free_file(folder: Path) -> Path:
     """Return a name in `folder` for the file of a change."""
     return next(file for n in itertools.count(1) if not (file := folder / f"change-{n}.json").exists())

@@ -18,6 +18,7 @@ from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from builder.errors import KeysError
 from mirror import public_keys
+from mirror.text import without_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -251,4 +252,4 @@ def read(file: Path, most: int = _MAX_BYTES) -> bytes:
         raise KeysError(f"{file} cannot be read: {error.strerror}") from error
     if len(raw) > most:
         raise KeysError(f"{file} has more than {most} bytes; is it the right file?")
-    return raw
+    return without_mark(raw)

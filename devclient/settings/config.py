@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from devclient.errors import SettingsError
 from devclient.settings import values
-from mirror import names
+from mirror import names, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,13 +201,13 @@ def _from(base: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_bytes().decode())
+        return tomllib.loads(text.read(file))
     except FileNotFoundError:
         advice = "there is no such file: `otadevice init` makes one, --config names another"
         raise SettingsError(file, advice) from None
     except OSError as error:
         raise SettingsError(file, f"cannot be read: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8 or not TOML, both say where
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"is not TOML: {error}") from error
 
 

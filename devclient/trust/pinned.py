@@ -9,6 +9,7 @@ from tuf.api.metadata import Metadata, Root
 
 from devclient.settings.config import ROOT_ADVICE
 from mirror import public_keys, trust
+from mirror.text import without_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def read(file: Path) -> bytes:
     """
     try:
         with file.open("rb") as opened:
-            data = opened.read(trust.MAX_BYTES[trust.ROOT] + 1)
+            data = without_mark(opened.read(trust.MAX_BYTES[trust.ROOT] + 1))
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror}); {ROOT_ADVICE}") from error
     if fault := _fault(data):

@@ -171,7 +171,7 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
     """A file that is not UTF-8 is an error of the settings like any other."""
     (tmp_path / "otadevice.toml").write_bytes(b"\xff")
 
-    with pytest.raises(SettingsError, match="is not TOML"):
+    with pytest.raises(SettingsError, match="is not UTF-8 at byte 0"):
         config.load(tmp_path / "otadevice.toml")
 
 

@@ -149,7 +149,7 @@ def test_an_entry_keeps_its_place() -> None:
         ),
         ('{"device": "a", "device": "b"}', "the key 'device' stands twice"),
         ('{\n"device": "a",\n}', "is not JSON: .* at line 3"),
-        (b"\xff", "is not UTF-8 text"),
+        (b"\xff", "is not UTF-8 at byte 0"),
         (r'{"device": "\ud800"}', "is not UTF-8 text"),
         ("[" * 100_000, "is nested too deep"),
     ],

@@ -152,7 +152,9 @@ def test_two_people_sign_a_change_on_machines_of_their_own(site: Site, tmp_path:
         done(site, "keys", "new", str(person / "root.pem"))
     (site.paths.keys / "root.pem").rename(alice / "old.pem")  # the first root key is offline already
 
-    said = done(site, "keys", "rotate", "root", "--new", str(alice / "root.pub"), "--new", str(bob / "root.pub"))
+    begun = run(site, "keys", "rotate", "root", "--new", str(alice / "root.pub"), "--new", str(bob / "root.pub"))
+    said = begun.output
+    assert begun.exit_code == 75, "nothing is in force yet"
     change = site.paths.var / "change-1.json"
     assert f"otamirror keys sign {change} --key KEY" in said
     early = run(site, "keys", "publish", str(change))
@@ -210,9 +212,18 @@ def test_a_publisher_signs_a_claim_elsewhere(site: Site, tmp_path: Path) -> None
     """Without the publisher's private key at hand, the claim goes to the publisher as a file."""
     done(site, "keys", "new", str(tmp_path / "publisher.pem"))
 
-    said = done(site, "keys", "claim", "app", "--publisher-key", str(tmp_path / "publisher.pub"))
-    assert "pkg-app needs 1 more of" in said
+    begun = run(site, "keys", "claim", "app", "--publisher-key", str(tmp_path / "publisher.pub"))
+    assert begun.exit_code == 75
+    assert "pkg-app needs 1 more of" in begun.stdout
     change = str(site.paths.var / "change-1.json")
+    again = run(site, "keys", "claim", "app", "--publisher-key", str(tmp_path / "publisher.pub"))
+    assert again.exit_code == 75
+    assert f"{change} is a change from before: only one of them can take effect" in again.stdout
+    nobody = run(site, "keys", "sign", change, "--key", str(site.paths.keys / "timestamp.pem"))
+    assert nobody.exit_code != 0
+    missing = next(line for line in begun.stdout.splitlines() if "Signatures are missing: " in line)
+    named = missing.partition("missing: ")[2].split("; ")
+    assert len(named) == len(set(named))
     done(site, "keys", "sign", change, "--key", str(tmp_path / "publisher.pem"))
     done(site, "keys", "publish", change)
 
