@@ -72,7 +72,7 @@ class Ceremony:
                 _tell_missing(change, file)
                 for each in others:
                     terminal.echo(
-                        f"{each} is a change from before: of the two only the first published can take effect"
+                        f"{each} is a change from before: only one of them can take effect"
                     )
                 sys.exit(NOT_IN_FORCE)
             else:
