@@ -71,9 +71,7 @@ class Ceremony:
                 Files().replace(file, change.encode())
                 _tell_missing(change, file)
                 for each in others:
-                    terminal.echo(
-                        f"{each} is a change from before: only one of them can take effect"
-                    )
+                    terminal.echo(f"{each} is a change from before: only one of them can take effect")
                 sys.exit(NOT_IN_FORCE)
             else:
                 _publish(builder, change)
