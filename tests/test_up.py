@@ -133,7 +133,9 @@ def started_and_stopped(site: Site, command: str) -> list[str]:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("command", ["up", "watch", "receive"])
+@pytest.mark.parametrize(
+    "command", ["up", *(pytest.param(name, marks=pytest.mark.long) for name in ("watch", "receive"))]
+)
 def test_running_as_root_is_told_in_one_line(command: str, tmp_path: Path) -> None:
     """Nothing in it needs root, and the line says how to have a user of its own."""
     tools.require_root()
@@ -144,7 +146,7 @@ def test_running_as_root_is_told_in_one_line(command: str, tmp_path: Path) -> No
     assert len([line for line in said if "runs as root" in line and "install-units" in line]) == 1
 
 
-@pytest.mark.parametrize("command", ["up", "watch"])
+@pytest.mark.parametrize("command", ["watch", pytest.param("up", marks=pytest.mark.long)])
 def test_an_inbox_that_is_shared_badly_is_told_at_the_start(command: str, tmp_path: Path) -> None:
     """Once, with what to do; a service for uploads alone has no inbox to tell of."""
     site = sites.make(tmp_path / "site", '[server]\nlisten = "127.0.0.1:0"\n')
