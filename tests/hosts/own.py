@@ -230,6 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = found.body if cut is None else found.body[:cut]
         running.answered.append(replace(found, asked=asked, sent=len(body)))  # first: the client may be done before us
         self.send_response_only(found.status)
+        self.send_header("Date", self.date_time_string())
         for name, value in found.headers.items():
             self.send_header(name, value)
         if found.status != 304:
