@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import string
 import subprocess
@@ -157,10 +156,11 @@ def _busybox(root: Path, folder: Path) -> AbstractContextManager[str]:
 @contextlib.contextmanager
 def _store(root: Path, folder: Path) -> Iterator[str]:
     """Run an emulator of S3, and copy the mirror into a bucket as any tool does."""
-    program = shutil.which("ministack", path=str(Path(sys.executable).parent)) or tools.require("ministack")
-    port = _free_port()
+    program, port = Path(sys.executable).with_name("ministack"), _free_port()
+    if not program.exists():
+        tools.missing("ministack is not installed: make .venv/.dev")
     settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "s3", "TMPDIR": str(folder)}
-    with _process([program], port, folder, settings) as url:
+    with _process([str(program)], port, folder, settings) as url:
         _put(f"{url}/mirror")
         upload(root, f"{url}/mirror")
         yield f"{url}/mirror"
