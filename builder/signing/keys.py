@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from securesystemslib.exceptions import KeyMismatchError
 from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
@@ -23,7 +24,7 @@ from mirror.text import without_mark
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
     from securesystemslib.signer import Key
 
     from mirror.files import Files
@@ -210,8 +211,8 @@ def _public(file: Path) -> SSlibKey:
         raise KeysError(f"{file} holds no public key{hint}; `otamirror keys new` makes one") from None
     try:
         return SSlibKey.from_crypto(key)
-    except ValueError as error:
-        raise KeysError(f"{file}: the key is not taken: {error}; {public_keys.ADVICE}") from None
+    except ValueError:
+        raise KeysError(f"{file}: the key is not taken: it is one of {_kind(key)}; {public_keys.ADVICE}") from None
 
 
 def _crypto_signer(uri: str, private: PrivateKeyTypes, public: Key | None) -> CryptoSigner:
@@ -219,8 +220,15 @@ def _crypto_signer(uri: str, private: PrivateKeyTypes, public: Key | None) -> Cr
         return CryptoSigner(private, cast("SSlibKey | None", public))
     except KeyMismatchError:
         raise
-    except ValueError as error:
-        raise KeysError(f"{uri}: the key cannot sign: {error}; {public_keys.ADVICE}") from None
+    except ValueError:
+        raise KeysError(f"{uri}: the key cannot sign: it is one of {_kind(private)}; {public_keys.ADVICE}") from None
+
+
+def _kind(key: PublicKeyTypes | PrivateKeyTypes) -> str:
+    """Name the curve of a key, or its type."""
+    if isinstance(key, EllipticCurvePublicKey | EllipticCurvePrivateKey):
+        return key.curve.name
+    return type(key).__name__.removesuffix("PublicKey").removesuffix("PrivateKey")
 
 
 def _private(raw: bytes, uri: str, secrets: Secrets) -> PrivateKeyTypes:

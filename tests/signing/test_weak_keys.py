@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from securesystemslib.signer import SSlibKey
 
@@ -32,11 +33,13 @@ MAKE: dict[str, Callable[[], PrivateKeyTypes]] = {
     "rsa-1024": lambda: rsa.generate_private_key(65537, 1024),  # noqa: S505 - that is why
     "p-224": lambda: ec.generate_private_key(ec.SECP224R1()),
     "p-256k": lambda: ec.generate_private_key(ec.SECP256K1()),
+    "ed448": Ed448PrivateKey.generate,
 }
 SAID = {
     "rsa-1024": "an RSA key of 1024 bits",
     "p-224": "secp224r1",
-    "p-256k": "secp256k1",
+    "p-256k": "it is one of secp256k1;",
+    "ed448": "it is one of Ed448;",
 }
 
 
