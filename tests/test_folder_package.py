@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
+import lzma
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
-from builder import build, cli
+from builder import build, cli, folder_package
 from builder.client import parcel
 from builder.errors import HashMismatchError, UnusableArchiveError
+from builder.folder_package import judged
 from builder.pack import pack
 from mirror.files import Files
-from tests.support import sites
+from tests.support import archives, sites
 from tests.support.archives import END, SYMLINK, header, member, pax
 
 if TYPE_CHECKING:
@@ -113,6 +116,26 @@ def test_a_file_may_have_any_bytes(tmp_path: Path, name: str) -> None:
     packed = pack(put(tmp_path, BAD[name][0]), {**FIELDS, "local": "/opt/app.tar"}, None, Files())
 
     assert packed.warnings == ()
+
+
+UNREAD = {
+    "bomb": lambda: archives.gzip_of_nothing(300 * 2**20, header("a", size=300 * 2**20 - 1024)),
+    "xz -9": lambda: lzma.compress(member("a") + END, preset=9),
+    "names": lambda: gzip.compress(
+        b"".join(header(f"{number:0100}", archives.FOLDER) for number in range(34_000)) + END, 1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["bomb", "xz -9", pytest.param("names", marks=pytest.mark.long)])
+def test_what_would_take_too_much_is_for_devices_to_judge(tmp_path: Path, name: str) -> None:
+    """A stranger's archive is read as far as its own size allows, in little memory; the publisher is told."""
+    package = sites.package(data=UNREAD[name](), local="/opt/app/")
+
+    (warning,) = judged(sites.release(package, tmp_path)).warnings
+
+    assert str(warning).startswith("file: was not judged to its end: its archive ")
+    assert folder_package.judge(package.content, tmp_path / package.content.digest) == ()
 
 
 def test_nothing_is_judged_before_its_hash_is_known(tmp_path: Path) -> None:

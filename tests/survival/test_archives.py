@@ -33,7 +33,7 @@ HOSTILE = {
     "a-link-out": (header("out", SYMLINK, leads_to="../../.."), "'out' is a symlink"),
     "through-a-link": (header("a", SYMLINK, leads_to=".") + member("a/b"), "has a symlink: 'a'"),
     "a-hard-link-out": (header("a", LINK, leads_to="/etc/passwd"), "'/etc/passwd'"),
-    "twice": (member("a") * 2, "'a' is in the archive twice"),
+    "a-file-for-a-folder": (member("a/b") + member("a"), "'a' is a file where the archive has a folder"),
     "a-device": (header("null", b"3"), "'null' is a"),
     "a-pipe": (header("pipe", b"6"), "'pipe' is a"),
     "setuid": (member("su", mode=0o4755), "'su' is setuid"),
