@@ -113,6 +113,22 @@ def read(get: Get, package: str, trusted: Collection[Key], version: int | None =
     return Claimed(package, role, get)
 
 
+def delegated(get: Get) -> set[str]:
+    """Return the roles that the targets of a mirror delegate to: those of claimed packages, above all.
+
+    Raises:
+        MirrorFilesError: there are no targets that can be read.
+    """
+    snapshot = _meta(_there(get, layout.TIMESTAMP, trust.MAX_BYTES[trust.TIMESTAMP]), trust.SNAPSHOT)
+    found = _there(get, layout.metadata(trust.SNAPSHOT, snapshot or 1), trust.MAX_BYTES[trust.SNAPSHOT])
+    path = layout.metadata(trust.TARGETS, _meta(found, trust.TARGETS) or 1)
+    try:
+        roles = json.loads(_there(get, path, trust.MAX_BYTES[trust.TARGETS]))["signed"]["delegations"]["roles"]
+        return {str(role["name"]) for role in roles}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise MirrorFilesError(f"{path} cannot be read as targets") from None
+
+
 def _version(get: Get, name: str) -> int:
     """Find which version of a role the mirror shows."""
     snapshot = _meta(_there(get, layout.TIMESTAMP, trust.MAX_BYTES[trust.TIMESTAMP]), trust.SNAPSHOT)

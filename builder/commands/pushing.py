@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from builder import console
+from builder.client import dry_run as rehearsal
 from builder.client import parcel, signed
 from builder.client.push import Patience, get, push
 from builder.client.target import target
@@ -80,7 +81,7 @@ def _placed(command: Callable[..., None]) -> Callable[..., None]:
 @packing.compressing
 @_placed
 @statements.options
-@click.option("--dry-run", is_flag=True, help="Judge it by the mirror's own rules, and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Judge it by the mirror's own rules, and by what --to has; send nothing.")
 @options.as_json
 def run_push(
     file: Path | None,
@@ -113,21 +114,31 @@ def run_push(
         fields = options.stated(**given)
         sent = inside.enter_context(_parcel(file, compression, written, fields)) if file else None
         mirror = target(signing.mirror).mirror if signing.mirror else there.mirror if there else ""
+        asked = mirror if dry_run else ""
         if dry_run:
             there = None
         if signing.is_wanted:
             _push_signed(sent, _subject(sent, fields), signing, there, mirror, as_json=as_json)
         elif sent:
-            _push(sent, there, as_json=as_json)
+            _push(sent, there, asked, as_json=as_json)
 
 
-def _push(sent: Parcel, there: Target | None, *, as_json: bool) -> None:
+def _push(sent: Parcel, there: Target | None, asked: str, *, as_json: bool) -> None:
+    """Push a parcel; without a receiver only see whether it could be, on the mirror that is asked, if any."""
     warn(sent.warnings)
-    receipt = push(sent, there, _patience(), console.transfer) if there else None
+    patience = _patience()
+    receipt = push(sent, there, patience, console.transfer) if there else None
+    is_new = True
+    if asked:
+        is_new = rehearsal.is_new(sent, lambda path, most: get(f"{asked}/{path}", most, patience), patience.now())
     if receipt:
         warn(warning for warning in receipt.answer.warnings if warning not in sent.warnings)
     if as_json:
-        console.as_json(_fields(sent) | (_done(receipt) if receipt else {"dry_run": True}))
+        console.as_json(
+            _fields(sent) | (_done(receipt) if receipt else {"dry_run": True, **({"new": is_new} if asked else {})})
+        )
+    elif receipt is None and not is_new:
+        terminal.echo(f"{sent.title} was published before, with the same bytes")
     elif receipt is None:
         terminal.echo(f"{sent.title} can be pushed: {console.size(sent.size)}, sha256 {sent.content.sha256}")
     else:
