@@ -33,11 +33,13 @@ def adopt(package: Package, device: Device) -> Package:
     if package.is_folder:
         raise ProvisionError(f"{package.name} is a folder, which has no hash; `add --adopt` lets an update replace it")
     file = place.resolve(package.local, device.settings.allow)
-    if not file.is_file():
+    try:
+        with device.files.open_folder(file.parent) as folder, folder.read(file.name) as descriptor:
+            sha256, _ = blobs.hashed(descriptor)
+    except OSError as error:
         raise ProvisionError(
             f"{package.local}: there is no file to recognise; `otadevice add` and `update` install one"
-        )
-    sha256, _ = blobs.digest(file)
+        ) from error
     listed = Lists(device.mirror(package.remote)).of(package.name, package.branch)
     if unknown := listed.newest.unknown_needs(KNOWN_NEEDS):
         raise ProvisionError(f"the release list of {package.name} on {package.branch} {not_understood(unknown)}")

@@ -57,11 +57,11 @@ class Plans:
         """Return what was noted of a plan, by package; nothing if nothing was, as by the releases before this one."""
         try:
             fields = json.loads(self._places.read_bytes())
-        except FileNotFoundError:
-            return {}
-        if fields["plan"] != canonical.digest(planned.encode()):
-            return {}
-        return {package: _surroundings(each) for package, each in fields["places"].items()}
+            if fields["plan"] != canonical.digest(planned.encode()):
+                return {}
+            return {package: _surroundings(each) for package, each in fields["places"].items()}
+        except (OSError, KeyError, RecursionError, TypeError, ValueError):
+            return {}  # spoilt by the disk: the update has to come to its end all the same
 
     @property
     def last(self) -> Plan | None:
