@@ -31,7 +31,7 @@ def after_commit(plan: Plan, device: Device, parents: Parents) -> None:
 
 def after_nothing(plan: Plan, device: Device, parents: Parents) -> None:
     """Remove what was laid out for `plan`, which changed nothing in the end; what was downloaded stays."""
-    prepare.discard(plan, parents)
+    prepare.discard(plan, parents, device.parts, device.files)
     if plan.kind is Kind.UPDATE and plan.touches(device.settings.itself):
         succession.withdraw(device)
     _tidy(device)

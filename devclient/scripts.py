@@ -6,13 +6,11 @@ Only what stands in verified contents is run. How it is run is the matter of `ho
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devclient import hooks
 from devclient.hooks import Hook
-from devclient.plan import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +28,9 @@ ROLLED_BACK = "rolled-back"
 class Scripts:
     """The commands of one plan."""
 
-    def __init__(self, plan: Plan, contents: Contents, parts: Path, link: Callable[[str], str]) -> None:
-        """Find what `plan` runs; `link` tells by which path of our own a folder package is reached."""
-        self._plan, self._contents, self._parts, self._link = plan, contents, parts, link
+    def __init__(self, plan: Plan, contents: Contents, blob: Callable[[Step], str], link: Callable[[str], str]) -> None:
+        """Find what `plan` runs; `blob` tells where that of a step is, `link` our own path to a folder package."""
+        self._plan, self._contents, self._blob, self._link = plan, contents, blob, link
 
     def before(self, step: Step) -> Hook | None:
         """Return what the new release wants run before anything is switched."""
@@ -78,14 +76,9 @@ class Scripts:
             "OTA_BRANCH": step.branch,
             "OTA_FROM": step.before.version if step.before else "",
             "OTA_TO": step.after.version if step.after else "",
-            "OTA_FILE": self._file(step),
+            "OTA_FILE": self._blob(step),
             "OTA_LOCAL": step.local,
             "OTA_RESULT": result,
             "OTA_REBOOTED": "1" if rebooted else "",
         }
         return Hook(command, variables, step.timeout, to_the_end)
-
-    def _file(self, step: Step) -> str:
-        """Tell where the verified blob lies, "" if none was downloaded."""
-        path = self._parts / step.after.sha256 if step.after and self._plan.kind is Kind.UPDATE else None
-        return os.fspath(path) if path and path.exists() else ""

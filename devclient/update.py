@@ -7,12 +7,13 @@ what the journal says is being done.
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
 from devclient import blame, clean, downloads, hooks, states, succession
 from devclient.errors import JournalError, LostError, RebootError, SuccessionError
-from devclient.install import commit, prepare, room, switch
+from devclient.install import commit, moved, prepare, room, switch
 from devclient.install.parents import Parents
 from devclient.outcome import Done
 from devclient.plan import Kind
@@ -125,7 +126,9 @@ class Update:
         self._plan, self._journal, self._device, self._forced = planned, written, device, forced
         self._parents = parents
         self._files, self._sets, self._contents = device.files, device.sets, device.contents
-        self._scripts = Scripts(planned, device.contents, device.parts, device.sets.link)
+        self._scripts = Scripts(
+            planned, device.contents, functools.partial(moved.where, planned, device.parts), device.sets.link
+        )
         self._hooks = Running(written, device.runner)
 
     # nothing is switched yet, and it may be given up

@@ -133,6 +133,11 @@ class Parents:
         recorded = self.recorded.get(step.package)
         return recorded is not None and recorded.new is not None
 
+    def has_new(self, step: Step) -> bool:
+        """Return whether what was laid out is in its place now."""
+        recorded, facts = self.recorded.get(step.package), self.of(step).look(step.path.name)
+        return bool(facts and recorded and recorded.new and facts.st_ino == recorded.new.inode)
+
     def check_restored(self, step: Step) -> None:
         """See that the old has not gone with the new still in its place.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from devclient import unpack, work_folder
 from devclient.errors import BrokenPromiseError, PlaceError
-from devclient.install import attributes, place
+from devclient.install import attributes, moved, place
 from devclient.plan import Found, Kind
 from mirror import blobs
 
@@ -61,7 +61,7 @@ def prepare(plan: Plan, parents: Parents, source: Source, sets: Sets, plans: Pla
             _unpack(step, step.after, source, sets, files)
             _lay_out_link(step, folder, sets)
         elif step.after:
-            _lay_out_file(step, step.after, folder, source, files)
+            _lay_out_file(step, step.after, folder, source, files, last=step is _last_use(plan, step.after))
         _keep(step, folder, sets, files)
         folder.sync()
     if plan.before != plan.after:
@@ -100,8 +100,8 @@ def holds(target: Path, sha256: str, size: int, files: Files, progress: Callable
         return False
 
 
-def discard(plan: Plan, parents: Parents) -> None:
-    """Remove what was laid out beside the places of `plan`, whose own names nothing has taken yet."""
+def discard(plan: Plan, parents: Parents, parts: Path, files: Files) -> None:
+    """Remove what was laid out beside the places of `plan`; a blob that was moved there goes back to `parts`."""
     for step in plan.steps:
         if not (step.package in parents.recorded or step.path.parent.exists()):
             continue  # cut off before its folder was made
@@ -110,6 +110,7 @@ def discard(plan: Plan, parents: Parents) -> None:
             for name in _ours(step):
                 if not place.is_folder(folder, name):  # what `prepare` refused to take for its own
                     parents.check(step, name)
+                    moved.take_back(plan, step, folder, name, parts, files)
                     folder.remove(name)
 
 
@@ -121,10 +122,17 @@ def _unpack(step: Step, after: Release, source: Source, sets: Sets, files: Files
     _log.info("%s is ready to go to %s", step, step.local)
 
 
-def _lay_out_file(step: Step, after: Release, folder: Folder, source: Source, files: Files) -> None:
+def _last_use(plan: Plan, after: Release) -> Step | None:
+    """Return the last step that needs the same blob: those before it are to leave it where it is."""
+    return next((step for step in reversed(plan.steps) if step.after and step.after.sha256 == after.sha256), None)
+
+
+def _lay_out_file(step: Step, after: Release, folder: Folder, source: Source, files: Files, *, last: bool) -> None:
     blob, (new, _) = source.parts / after.sha256, _ours(step)
-    if blob.exists():
-        looks = attributes.of(folder, step.path.name)
+    looks = attributes.of(folder, step.path.name)
+    if last and blob.exists() and moved.move(blob, folder, new, looks, files):
+        pass  # without reading it once more
+    elif blob.exists():
         with blob.open("rb", buffering=0) as reader:
             _copy(reader.fileno(), folder, new, looks, files, expected=after.sha256)
     elif _has(folder, step.path.name, after.sha256, after.size):

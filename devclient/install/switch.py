@@ -43,7 +43,7 @@ def switch(plan: Plan, parents: Parents, sets: Sets) -> None:
 
 
 def switch_back(plan: Plan, parents: Parents, sets: Sets) -> None:
-    """Put everything old back in place, durably, however much of it was replaced."""
+    """Put everything old back in place, durably, however much was replaced; `prepare.discard` removes the rest."""
     if plan.before != plan.after:
         sets.switch_back(plan.before)
     for step in reversed(plan.steps):
@@ -116,8 +116,7 @@ def _switch_back(step: Step, parents: Parents, sets: Sets) -> None:
     # hooks may have put a folder here, or removed our link
     if place.is_folder(folder, target) and (is_kept or step.found is not Found.FOLDER):
         _move_aside(step, folder)
-    if step.found is Found.NOTHING and not folder.look(new):
-        folder.remove(target)
+    _take_out(step, parents)
     if is_kept:
         if step.found is Found.FOLDER:
             folder.remove(target)
@@ -125,7 +124,18 @@ def _switch_back(step: Step, parents: Parents, sets: Sets) -> None:
         folder.remove(old)  # as above: it was not switched
     elif step.found is Found.LINK and not _is_link(folder, target):
         folder.symlink(sets.link(step.package), target)
-    folder.remove(new)
+
+
+def _take_out(step: Step, parents: Parents) -> None:
+    """Take what is new out of its place, under its name of before: a blob may be nowhere else."""
+    folder, target, new = parents.of(step), step.path.name, place.new(step.path).name
+    if folder.look(new) is not None:
+        return
+    if step.found is Found.NOTHING:
+        folder.rename(target, folder, new) if parents.has_new(step) else folder.remove(target)
+    elif step.found is Found.FILE and parents.has_new(step):
+        with contextlib.suppress(OSError):  # where it gets no second name it is downloaded again, no more
+            folder.link(target, folder, new)
 
 
 def _move_aside(step: Step, folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,9 @@ def test_where_files_have_one_name_they_are_copied(tmp_path: Path, name: str, er
     scene.switch_back()
 
     assert (step.path.read_bytes(), step.path.stat().st_mode) == (OLD, mode)
+    scene.clean()
+    if CASES[name].kind == "update" and not CASES[name].same:
+        (scene.parts / hashlib.sha256(NEW).hexdigest()).write_bytes(NEW)  # it is downloaded again
     scene.prepare(NoLinks(error))
     scene.switch()
     scene.settle()
@@ -159,8 +163,9 @@ def test_where_files_have_one_name_they_are_copied(tmp_path: Path, name: str, er
 
 
 def test_bytes_that_are_no_longer_those_verified_are_refused(tmp_path: Path) -> None:
-    """They are hashed while they are copied; nothing was changed."""
+    """They are hashed while they are copied, as to where others may write; nothing was changed."""
     scene = installs.lay(tmp_path / "device", "a file that is there")
+    scene.opt.chmod(0o777)
     before = scene.look()
     (blob,) = scene.parts.iterdir()
     blob.write_bytes(NEW[:-1] + b"!")
@@ -298,6 +303,70 @@ def test_discarding_again_has_no_effect(tmp_path: Path) -> None:
 
     for _ in range(2):
         with scene.parents() as parents:
-            prepare.discard(scene.plan, parents)
+            prepare.discard(scene.plan, parents, scene.parts, Files())
 
     assert scene.look() == before
+
+
+def test_a_blob_becomes_the_file_without_being_read(tmp_path: Path) -> None:
+    """Where nobody else may write: the very file that was downloaded, with the looks of the one that it replaces."""
+    scene, calls = installs.lay(tmp_path / "device", "a file that is there"), CountingCalls()
+    (step,), (blob,) = scene.plan.steps, scene.parts.iterdir()
+    inode = blob.stat().st_ino
+
+    scene.prepare(calls)
+
+    new = place.new(step.path)
+    assert (new.stat().st_ino, new.stat().st_mode & 0o777) == (inode, 0o640)
+    assert not [call for call in calls.calls if call.name == "write" and scene.opt in call.paths[0].parents]
+
+
+@pytest.mark.parametrize("names", [("a first file", "a file that is there"), ("a file that is there", "a first file")])
+def test_of_several_uses_of_a_blob_the_last_one_takes_it(tmp_path: Path, names: tuple[str, str]) -> None:
+    """The others are copies."""
+    scene = installs.lay(tmp_path / "device", *names)
+    (blob,) = scene.parts.iterdir()
+    inode = blob.stat().st_ino
+
+    scene.prepare()
+
+    found = [place.new(step.path).stat().st_ino == inode for step in scene.plan.steps]
+    assert (found, list(scene.parts.iterdir())) == ([False, True], [])
+    scene.switch()
+    scene.check_new()
+
+
+@pytest.mark.parametrize("name", ["a first file", "a file that is there"])
+@pytest.mark.parametrize("how_far", ["laid out", "switched"])
+def test_what_is_undone_gives_the_blob_back(tmp_path: Path, name: str, how_far: str) -> None:
+    """For the next try, which need not download it again; only otadevice can read it."""
+    scene = installs.lay(tmp_path / "device", name)
+    before = scene.look()
+    (blob,) = scene.parts.iterdir()
+    scene.prepare()
+    if how_far == "switched":
+        scene.switch()
+        scene.switch_back()
+
+    scene.clean()
+
+    assert scene.look() == before
+    assert (blob.read_bytes(), blob.stat().st_mode & 0o777) == (NEW, 0o600)
+
+
+def test_a_blob_on_another_file_system_is_copied(tmp_path: Path) -> None:
+    """The rename itself tells."""
+
+    class Elsewhere(Calls):
+        def rename(self, source: Path, target: Path, *, at: int | None = None, to: int | None = None) -> None:
+            if source.name == hashlib.sha256(NEW).hexdigest():
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            super().rename(source, target, at=at, to=to)
+
+    scene = installs.lay(tmp_path / "device", "a file that is there")
+    (blob,) = scene.parts.iterdir()
+
+    scene.prepare(Elsewhere())
+
+    (step,) = scene.plan.steps
+    assert place.new(step.path).read_bytes() == blob.read_bytes() == NEW

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from devclient import hooks, poll
 from devclient.hooks import Hook, Runner
+from devclient.install import moved
 from devclient.plan import Found, Kind, Plan, Release, Step
 from devclient.records.contents import Contents
 from devclient.scripts import ROLLED_BACK, UPDATED, Scripts
@@ -45,7 +47,10 @@ def scripts(step: Step, folder: Path, *known: Content, kind: Kind = Kind.UPDATE)
     contents = Contents(folder / "contents", Files())
     for content in known or (OLD, NEW):
         contents.keep(content)
-    return Scripts(Plan(kind, 1, (step,)), contents, folder / "parts", lambda package: f"{folder}/current/{package}")
+    plan = Plan(kind, 1, (step,))
+    return Scripts(
+        plan, contents, partial(moved.where, plan, folder / "parts"), lambda package: f"{folder}/current/{package}"
+    )
 
 
 def told(hook: Hook | None, *names: str) -> list[str]:
@@ -212,9 +217,12 @@ def test_a_hook_has_the_documented_variables_and_no_other(tmp_path: Path, tree: 
     common = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         *("LANG=C.UTF-8", "PWD=/", "OTA_PACKAGE=app", "OTA_BRANCH=stable", "OTA_FROM=", "OTA_TO=1.0"),
-        f"OTA_FILE={device.parts}/{trees.Release('1.0', b'one').sha256}",
         *(f"OTA_LOCAL={tmp_path}/opt/app", "OTA_REBOOTED="),
     }
-    assert {line for line in before if not line.startswith("_=")} == {*common, "OTA_RESULT="}
-    assert {line for line in after if not line.startswith("_=")} == {*common, "OTA_RESULT=updated"}
+    assert {line for line in before if not line.startswith("_=")} == {
+        *common, "OTA_RESULT=", f"OTA_FILE={tmp_path}/opt/.app.ota-new",
+    }  # fmt: skip
+    assert {line for line in after if not line.startswith("_=")} == {
+        *common, "OTA_RESULT=updated", f"OTA_FILE={tmp_path}/opt/app",
+    }  # fmt: skip
     assert [command for command, _ in noted.given] == [*shows.values()]
