@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mirror import trees
 from mirror.calls import NEW_FILE, Calls, Writer, naming, whole
-from mirror.folders import Folder
+from mirror.folders import Folder, set_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,10 +57,13 @@ class Files:
         with self.create(path, mode) as writer:
             writer.write(data)
 
-    def replace(self, path: Path, data: bytes, *, mode: int = 0o644, like: Path | None = None) -> None:
+    def replace(
+        self, path: Path, data: bytes, *, mode: int = 0o644, like: Path | None = None, exact: bool = False
+    ) -> None:
         """Give `path` new bytes, whole or not at all, durable on return.
 
-        With `like`, it gets the owner, group and mode of that file, if it is there.
+        With `like`, it gets the owner, group and mode of that file, if it is there. If `exact`, its mode is that which
+        is given, whatever the umask.
         """
         temporary = path.with_name(f".{path.name}.tmp")
         self.remove(temporary)
@@ -68,6 +71,8 @@ class Files:
             writer.write(data)
             if like and like.exists():
                 writer.take_after(like.stat())
+            elif exact:
+                set_mode(writer.descriptor, mode, self.calls)
             writer.sync()
             writer.close()
             self.rename(temporary, path)  # within: if it fails, the temporary is removed

@@ -80,9 +80,7 @@ def write(
 
         poll = _Poll(device, _state(device), device.now(), done, downloaded, exit_code, _values(file, exposition.parse))
         data = exposition.encode([*poll.of_device(), *poll.of_packages(), *_of_remotes(standings, poll.at)])
-        device.files.replace(file, data, mode=MODE)
-        if file.stat().st_mode & 0o777 != MODE:  # as an umask has it
-            device.files.set_mode(file, MODE)
+        device.files.replace(file, data, mode=MODE, exact=True)
     except ImportError:
         _log.warning("%s is not written: prometheus-client is missing, install otamirror[device] anew", file)
     except (OTAError, OSError, ValueError) as error:

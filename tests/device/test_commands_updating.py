@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -507,3 +508,22 @@ def test_a_remote_that_is_not_in_the_settings_is_not_asked(rig: Rig, other: Serv
     assert done.exit_code == 1
     assert other.url in done.stderr
     assert other.requests == []
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_what_is_installed_is_for_all_whatever_the_umask(rig: Rig, tree: Path, umask: int) -> None:
+    """Files and folders, those that were made above them, and all links on the way: other users can get there."""
+    trees.write(tree, Release("1.0", archives.pack([Entry("data", b"x", mode=0o644)])), package="folder")
+    trees.write(tree, Release("1.0", b"x"), package="file")
+    for package, local in (("folder", "new/folder/"), ("file", "other/new/file")):
+        words = ("add", package, "--branch", "stable", "--local", f"{rig.opt}/{local}")
+        subprocess.run(rig.command(*words), check=True, umask=umask, capture_output=True)
+
+    subprocess.run(rig.command("update"), check=True, umask=umask, capture_output=True)
+
+    work = rig.folder / config.WORK
+    links = [work / "sets", next((work / "sets").iterdir())]
+    for path in (rig.opt / "new" / "folder" / "data", rig.opt / "other" / "new" / "file", *links):
+        real = path.resolve()
+        ways = [each for each in (real, *real.parents) if rig.folder in each.parents]
+        assert [each for each in ways if not each.stat().st_mode & (0o004 if each.is_file() else 0o001)] == []
