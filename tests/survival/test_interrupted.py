@@ -99,6 +99,7 @@ def test_what_waits_keeps_what_was_downloaded(scene: Scene) -> None:
     """Or each wait would end with downloading it all again."""
     for _ in range(3):
         cut_at(scene, NOON)
+    assert codes(poll_at(scene, NOON)) == WAITS  # what was laid out when it was cut off has gone back
     parts = sorted(scene.device().parts.iterdir())
 
     assert codes(poll_at(scene, NOON)) == WAITS
