@@ -21,6 +21,7 @@ from builder.uploads.refusals import (
 )
 from builder.uploads.upload import OVERHEAD, TEXTS
 from builder.values import is_loopback
+from builder.web import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,16 +110,22 @@ def _elsewhere(request: Request) -> str:
     if any(name in _OF_PROXIES or name.startswith(_PREFIXES_OF_PROXIES) for name in headers):
         return "nothing may come through a proxy"
     hosts = headers.getlist("host")
-    host = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-    if host is None or not is_loopback(host["host"].strip("[]")):
+    # a target that is a whole URL has one more, which counts instead (RFC 9112, section 3.2.2)
+    named = addresses.host(request.scope.get("raw_path", b"").decode("latin-1"))
+    if len(hosts) != 1 or not all(map(_is_local, [*hosts, named or hosts[0]])):
         return "uploads go to localhost only"
     # browsers say on whose behalf they ask, which may be any page that somebody on this machine looks at
-    origins = {f"{scheme}://{host[0]}".lower() for scheme in ("http", "https")}
+    origins = {f"{scheme}://{hosts[0]}".lower() for scheme in ("http", "https")}
     if any(origin.lower() not in origins for origin in headers.getlist("origin")):
         return "no page of another site may upload"
     if any(site.lower() not in _OF_OWN_SITE for site in headers.getlist("sec-fetch-site")):
         return "no page of another site may upload"
     return ""
+
+
+def _is_local(host: str) -> bool:
+    match = _HOST.fullmatch(host)
+    return match is not None and is_loopback(match["host"].strip("[]"))
 
 
 def _boundary(headers: Headers) -> str:

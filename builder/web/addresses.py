@@ -15,7 +15,7 @@ from mirror import layout
 
 # clients send this to proxies, and every server has to take it too
 _HOST = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\])"
-_WHOLE_URL = re.compile(rf"[A-Za-z]+://{_HOST}(?::[0-9]*)?(?P<path>/.*)?")
+_WHOLE_URL = re.compile(rf"[A-Za-z]+://(?P<host>{_HOST}(?::[0-9]*)?)(?P<path>/.*)?")
 _ENCODED = re.compile(r"%(2B|2D|2E|5F|7E)", re.IGNORECASE)
 _STEPS = re.compile(r"/\.{1,2}(?:/|\Z)")
 _FOLDER = re.compile(rf"/{classes.FOLDERS}")
@@ -32,6 +32,12 @@ def path(target: str) -> str:
     if not decoded.startswith("/") or _STEPS.search(decoded) or "#" in target:
         raise HTTPException(400)
     return decoded
+
+
+def host(target: str) -> str:
+    """Return the host, with its port, to which a target that is a whole URL goes; "" if it is a path."""
+    url = _WHOLE_URL.fullmatch(target.partition("?")[0])
+    return url["host"] if url else ""
 
 
 def file(asked: str, query: str) -> str:

@@ -171,6 +171,13 @@ def test_without_tokens_this_machine_publishes(refusing: Rig, host: str) -> None
     assert refusing.put(request(forms.good(), Host=host, Sec_Fetch_Site="none")).status == 200
 
 
+@pytest.mark.parametrize("host", ["ota.example.org", "localhost.example.org", "192.0.2.1:8080", "[2001:db8::1]"])
+def test_the_host_of_a_whole_url_counts_too(refusing: Rig, host: str) -> None:
+    """Which a client sends that takes the receiver for a proxy; then the other one is not looked at by servers."""
+    assert refusing.put(request(forms.good(), target=f"http://{host}/update")).status == 403
+    assert refusing.put(request(forms.good(), target="http://[::1]:80/update")).status == 200
+
+
 def test_two_hosts_or_origins_are_none_of_this_machine(refusing: Rig) -> None:
     """One of them is somebody else's."""
     twice = request(forms.good(), Origin="http://localhost\r\nOrigin: http://evil.example")
