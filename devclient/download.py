@@ -118,7 +118,7 @@ def _receive(part: Part, offer: Offer, source: Blobs, tries: _Tries) -> None:
     tries.others = None
     with source.blob(offer.content.sha256, part.size, around_caches=tries.around_caches) as body:
         tries.others = body.others
-        if body.total not in {None, offer.size} and body.is_page:
+        if body.total not in {None, offer.size} and _is_page(body, offer.size):
             raise WebPageError(what, "a web page came instead, as from a network that wants a sign-in")
         size = offer.size if body.total is None else body.total
         problem = f"has {size} bytes on the mirror and {offer.size} by the release list"
@@ -131,6 +131,12 @@ def _receive(part: Part, offer: Offer, source: Blobs, tries: _Tries) -> None:
             raise NetworkError(what, f"ended after {part.size} of {offer.size} bytes")
         if not part.mixed:  # within, so that the source learns who sent wrong bytes
             part.verify(offer.content.sha256, what)
+
+
+def _is_page(body: Body, size: int) -> bool:
+    """Return whether an answer is what a network says that wants a sign-in, as far as its head and beginning tell."""
+    is_longer = body.total is not None and size < body.total < _ENOUGH
+    return body.is_page or (is_longer and pages.is_page(next(body.blocks, b"")))
 
 
 def _take(part: Part, body: Body, *, is_short: bool) -> None:

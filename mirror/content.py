@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mirror import canonical, rules
+from mirror import canonical, names, rules
 from mirror.canonical import OddNumber, Problem
 from mirror.errors import PublisherError
 
@@ -200,6 +200,11 @@ def _warnings(fields: Mapping[str, object]) -> Iterator[Problem]:
         nearest = _nearest(key, KEYS)
         hint = f"did you mean {nearest!r}?" if nearest else ""
         yield Problem(canonical.join("", key), "is not known here; it is kept and served as it is", hint)
+    for key in ("package", "branch", "version"):
+        value = fields.get(key)
+        if isinstance(value, str) and names.is_windows_device(value):
+            problem = f"{value!r} is no name for a file on Windows"
+            yield Problem(key, problem, "a copy of the mirror that is made there, on a stick say, would lack it")
 
 
 def _misspelling(key: str, fields: Mapping[str, object]) -> str:

@@ -13,6 +13,8 @@ SHA256 = r"[0-9a-f]{64}"
 
 # `<sha256>.<branch>.json` must never be mistaken for the list of a branch.
 _HASH_PREFIXED = re.compile(r"[0-9A-Fa-f]{64}\.")
+# names of devices on Windows, also before any dot, in any case
+_DEVICE = re.compile(r"(?:aux|con|nul|prn|(?:com|lpt)[0-9])(?:\.|\Z)", re.IGNORECASE)
 _NAME = re.compile(NAME)
 _VERSION = re.compile(VERSION)
 _SHA256 = re.compile(SHA256)
@@ -36,3 +38,8 @@ def is_version(text: str) -> bool:
 def is_sha256(text: str) -> bool:
     """Tell whether `text` is a SHA-256 in lower case hexadecimal digits."""
     return _SHA256.fullmatch(text) is not None
+
+
+def is_windows_device(text: str) -> bool:
+    """Tell whether Windows takes a file of that name for a device, so that it cannot copy a mirror that has one."""
+    return _DEVICE.match(text) is not None

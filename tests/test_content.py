@@ -53,6 +53,7 @@ def test_the_least_content_is_filled_with_defaults() -> None:
     assert parsed.warnings == ()
 
 
+RIGHT = {"package": "app", "version": "1.0", "branch": "main", "sha256": SHA}
 MALFORMED = [
     # strict reading
     ("empty", b"", "", "is empty"),
@@ -278,6 +279,21 @@ def test_an_unknown_key_is_a_warning_that_names_the_nearest_known_one(key: str, 
 
     assert parsed.content.extra == {key: "x"}
     assert parsed.warnings == (Problem(key, "is not known here; it is kept and served as it is", hint),)
+
+
+@pytest.mark.parametrize("key", ["package", "branch", "version"])
+@pytest.mark.parametrize("name", ["aux", "CON", "nul.1", "com1", "Lpt9.tar.gz", "prn"])
+def test_a_name_that_windows_cannot_hold_is_a_warning(key: str, name: str) -> None:
+    """It is taken: no device minds, but whoever copies the mirror on such a machine."""
+    (warning,) = build({**RIGHT, key: name}).warnings
+
+    assert (warning.key, "Windows" in str(warning)) == (key, True)
+
+
+@pytest.mark.parametrize("name", ["auxiliary", "console", "com", "com10", "nul-1", "x.aux", "lptx"])
+def test_a_name_that_only_begins_like_one_is_none(name: str) -> None:
+    """Devices have whole names."""
+    assert build({**RIGHT, "package": name}).warnings == ()
 
 
 def test_warnings_without_end_are_cut_short() -> None:

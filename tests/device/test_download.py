@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient import download
-from devclient.errors import BrokenPromiseError, NetworkError, SlowMirrorError
+from devclient.errors import BrokenPromiseError, NetworkError, SlowMirrorError, WebPageError
 from devclient.web.answers import Body
 from mirror.files import Files
 from tests.support import devices, httpd, trees
@@ -618,6 +618,16 @@ def test_a_blob_that_is_longer_than_the_list_says_is_told(downloads: Downloads, 
         downloads.go(replace(downloads.offer, size=size))
 
     assert list(downloads.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [b"Please accept the terms of use.", b'{"captive":true,"url":"https://a.example"}'])
+def test_what_a_network_says_may_be_longer_than_a_blob(downloads: Downloads, server: Server, text: bytes) -> None:
+    """It is the network's all the same."""
+    offer = devices.offer(downloads.mirror_of(b"tiny"))
+    server.misbehave("/otafiles/", Fault(status=200, body=text))
+
+    with pytest.raises(WebPageError):
+        downloads.go(offer)
 
 
 def test_no_more_than_the_size_is_written(downloads: Downloads) -> None:
