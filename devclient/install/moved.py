@@ -6,6 +6,7 @@ where nobody else may write either; whether that is on the same file system, the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mirror.files import Files
     from mirror.folders import Folder
 
+_DEFAULT_ACL = "system.posix_acl_default"
 _ELSEWHERE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP})
 
 
@@ -36,7 +38,7 @@ def where(plan: Plan, parts: Path, step: Step) -> str:
 
 def move(blob: Path, folder: Folder, name: str, looks: Attributes, files: Files) -> bool:
     """Make a blob the new file `name` of a folder, durably, if it can be moved there; returns whether it was."""
-    if access.exposed(folder.path):
+    if access.exposed(folder.path) or _would_inherit(blob, folder, looks):
         return False
     folder.remove(name)
     with files.open_folder(blob.parent.resolve()) as parts:
@@ -50,6 +52,21 @@ def move(blob: Path, folder: Folder, name: str, looks: Attributes, files: Files)
         looks.give(descriptor, files)
         files.calls.fsync(descriptor)
     return True
+
+
+def _would_inherit(blob: Path, folder: Folder, looks: Attributes) -> bool:
+    """Return whether a file that is made in a folder gets something from it that a moved one would not have.
+
+    That is a label of SELinux and its kin, which the blob has from its own folder, or an access list.
+    """
+    labels = {name for name in _extended(blob) if name.startswith("security.")}
+    return bool(labels - set(looks.extended)) or _DEFAULT_ACL in _extended(folder.descriptor)
+
+
+def _extended(file: Path | int) -> list[str]:
+    with contextlib.suppress(OSError):  # a file system without extended attributes
+        return os.listxattr(file)
+    return []
 
 
 def take_back(plan: Plan, step: Step, folder: Folder, name: str, parts: Path, files: Files) -> None:

@@ -12,7 +12,7 @@ import pytest
 from devclient.errors import ArchiveError, BrokenPromiseError, PlaceError
 from devclient.install import place, prepare
 from mirror.files import Calls, Files
-from tests.support import installs
+from tests.support import installs, tools
 from tests.support.faults import (  # fmt: skip
     BROKEN_ONCE,
     FULL_ONCE,
@@ -370,3 +370,20 @@ def test_a_blob_on_another_file_system_is_copied(tmp_path: Path) -> None:
 
     (step,) = scene.plan.steps
     assert place.new(step.path).read_bytes() == blob.read_bytes() == NEW
+
+
+@pytest.mark.root
+def test_a_first_file_gets_the_label_of_its_folder(tmp_path: Path) -> None:
+    """One that a blob has from the work folder would keep the program from being run, so it is copied."""
+    tools.require_root()
+    scene = installs.lay(tmp_path / "device", "a first file")
+    (step,), (blob,) = scene.plan.steps, scene.parts.iterdir()
+    try:
+        os.setxattr(blob, "security.selinux", b"system_u:object_r:var_lib_t:s0")
+    except OSError as error:
+        tools.missing(f"labels cannot be set here: {error}")
+
+    scene.prepare()
+
+    assert "security.selinux" not in os.listxattr(place.new(step.path))
+    assert blob.exists()
