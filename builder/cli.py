@@ -16,6 +16,7 @@ import click
 
 from builder import console
 from builder.commands import hosting, keys, publishing, reading, service, tokens, writing
+from builder.errors import in_words
 from mirror import terminal
 from mirror.errors import OTAError
 from mirror.text import indented
@@ -40,7 +41,7 @@ class _Group(click.Group):
         except OTAError as error:
             _fail(str(error), error.exit_code)
         except (OSError, sqlite3.Error) as error:
-            _fail(str(error), OTAError.exit_code)
+            _fail(in_words(error), OTAError.exit_code)
 
 
 def _fail(message: str, code: int) -> NoReturn:

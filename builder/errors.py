@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from typing import TYPE_CHECKING
 
 from mirror.errors import NoArchiveError, OperatorError, PublisherError
@@ -231,3 +233,29 @@ class StaleRoleError(PublisherError):
     def as_json(self) -> dict[str, object]:
         """Return what happened, with the current version, which can be fetched by its name at once."""
         return {**super().as_json(), "version": self.version}
+
+
+def in_words(error: Exception) -> str:
+    """Return what a person can do about an error of the system or of the catalogue."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename != "standard output":
+        where = f" for {error.filename}" if error.filename else ""
+        return f"there is no room{where} ({error.strerror}): make room on that file system; nothing was lost"
+    if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.ProgrammingError):
+        return f"the catalogue cannot be used: {catalogue_trouble(error)}"
+    return str(error)
+
+
+def catalogue_trouble(error: sqlite3.Error) -> str:
+    """Return what SQLite says, and what to do about it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return f"{error}; {_ADVICE[code]}" if code in _ADVICE else str(error)
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "make room on its file system; nothing was lost",
+    sqlite3.SQLITE_IOERR: "its file system is full or failing: make room there, look at `dmesg`, then run it again",
+    sqlite3.SQLITE_READONLY: "let the service's user write to it and to its folder",
+    sqlite3.SQLITE_CANTOPEN: "let the service's user write to its folder, and see that it has room",
+    sqlite3.SQLITE_BUSY: "another otamirror holds it for very long; see what that does",
+}

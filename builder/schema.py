@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from builder.errors import CatalogueError, NotACatalogueError
+from builder.errors import CatalogueError, NotACatalogueError, catalogue_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     try:
         number = _number(connection)
     except sqlite3.OperationalError as error:  # locked, or a failing disk: that says nothing about what it is
-        raise CatalogueError(f"it cannot be read: {error}") from error
+        raise CatalogueError(f"it cannot be read: {catalogue_trouble(error)}") from error
     except sqlite3.DatabaseError as error:
         raise NotACatalogueError(f"not a catalogue: {error}; `otamirror recover` makes a new one") from error
     if number > len(MIGRATIONS):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import re
 import sqlite3
+from typing import TYPE_CHECKING
 
 import pytest
 
-from builder.errors import MirrorError
+from builder.errors import MirrorError, in_words
 from builder.intake.drops import Find, Pass
 from builder.intake.watch import watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Inbox:
@@ -79,3 +86,27 @@ def test_what_waits_is_told_once(passes: list[Pass], lines: int, caplog: pytest.
     run(*passes)
 
     assert len(caplog.records) == lines
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/a/spool/x"), "no room for /a/spool/x .*make room"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/a/inbox"), "no room for /a/inbox .*make room"),
+        (sqlite3.OperationalError("no such table: x"), "the catalogue cannot be used: no such table: x"),
+    ],
+)
+def test_trouble_with_the_disk_is_a_sentence(error: Exception, says: str) -> None:
+    """It says what to do."""
+    assert re.search(says, in_words(error))
+
+
+def test_a_catalogue_without_room_says_what_to_do(tmp_path: Path) -> None:
+    """SQLite's own words are kept, and are not all."""
+    connection = sqlite3.connect(tmp_path / "full.sqlite")
+    connection.execute("PRAGMA max_page_count = 2")
+    connection.execute("CREATE TABLE a (b)")
+    with contextlib.closing(connection), pytest.raises(sqlite3.OperationalError) as caught:
+        connection.execute("INSERT INTO a VALUES (zeroblob(1000000))")
+
+    assert re.search("catalogue cannot be used: .*full; make room on its file system", in_words(caught.value))

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
+from builder.errors import in_words
 from mirror.errors import OTAError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def watch(
             told, trouble = waiting, ""
         except (OTAError, OSError, sqlite3.Error) as error:
             if str(error) != trouble:
-                logger.error("the inbox could not be published, trying again: %s", error)  # noqa: TRY400 - one line
+                logger.error("the inbox could not be published, trying again: %s", in_words(error))  # noqa: TRY400 - one line
             trouble = str(error)
         soon = told or trouble
         if wait(min(scan_seconds, waiting_seconds or scan_seconds) if soon else scan_seconds):

@@ -7,12 +7,13 @@ not claimed. Nothing is changed.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devclient import check, downloads, poll, update
 from devclient.errors import JournalError
 from devclient.install import room
+from devclient.records import results
 from devclient.states import State
 from mirror.errors import OTAError
 from mirror.version import order_key, sort_key
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from devclient.device import Device
     from devclient.plan import Plan
     from devclient.poll import Prospect
+    from devclient.records.results import Result
     from devclient.state import Package
     from mirror.releases import Entry
 
+_IN_VAIN = {"failed", "rolled back", "postponed", "lost"}
 INSTALLED, OFFERED, PASSED_OVER = "installed", "offered", "passed over"
 
 
@@ -85,9 +88,25 @@ def explain(name: str, device: Device, obstacles: Sequence[str] = ()) -> Explana
         judged = check.refusals(package, mirror, bad=device.marks.bad, turn=turn)
     except (OTAError, OSError) as error:
         return Explanation(prospect, error=error)
-    releases = tuple(_verdict(entry, refused, package, finding) for entry, refused in judged)
+    failed = _failure(results.load(device.work).get(name))
+    releases = tuple(_remembering(_verdict(entry, refused, package, finding), failed) for entry, refused in judged)
     in_the_way = (*obstacles, *_obstacles(prospect, device)) if finding.offer else ()
     return Explanation(prospect, releases, in_the_way)
+
+
+def _failure(last: Result | None) -> tuple[str, str]:
+    """Return the release that the last update tried in vain, and what came of it."""
+    if last is None or last.to or last.outcome not in _IN_VAIN:
+        return "", ""
+    return last.offered, f"{last.outcome}: {last.message}" if last.message else last.outcome
+
+
+def _remembering(verdict: Verdict, failed: tuple[str, str]) -> Verdict:
+    """Say of a release that is to be installed what came of it the last time."""
+    version, came = failed
+    if verdict.verdict != OFFERED or verdict.version != version:
+        return verdict
+    return replace(verdict, why=f"{verdict.why}; the last try ended so, {came}")
 
 
 def _verdict(entry: Entry, refused: str, package: Package, finding: Finding) -> Verdict:

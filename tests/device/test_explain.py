@@ -96,6 +96,21 @@ def test_of_versions_that_are_one_neither_is_called_the_higher(rig: Rig, tree: P
     )
 
 
+def test_a_try_that_failed_is_remembered(rig: Rig, tree: Path) -> None:
+    """What is to be installed was tried before: the reason is told again, until something else has come of it."""
+    trees.write(tree, Release("1.4", data=b"no archive"))
+    done = rig.run("add", "app", "--branch", "stable", "--local", f"{rig.opt}/app/")
+    assert done.exit_code == 0, done.stderr
+    before = reasons(rig)["1.4"]
+
+    assert rig.run("update").exit_code == 1
+    verdict, why = reasons(rig)["1.4"]
+
+    assert before == ("offered", "is to be installed")
+    assert verdict == "offered"
+    assert re.match("is to be installed; the last try ended so, failed: .*archive", why)
+
+
 def test_programs_are_told_the_same(rig: Rig, tree: Path) -> None:
     """JSON with all of it, and nothing else on stdout."""
     trees.write(tree, Release("1.0"), Release("2.0", entry=YANKED))
