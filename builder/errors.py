@@ -118,9 +118,9 @@ class UnusableArchiveError(PublisherError):
         advice = (
             "give the folder itself to `otamirror pack` or `push`, which make an archive of it; or leave the / out"
             if isinstance(problem, NoArchiveError)
-            else "no device could unpack it; make it anew without that"
+            else "make it anew without that"
         )
-        super().__init__(f"local is the folder {local}, and of the package: {problem}; {advice}")
+        super().__init__(f"the package cannot be unpacked into the folder {local} on any device: {problem}; {advice}")
 
 
 class HashMismatchError(PublisherError):

@@ -182,7 +182,9 @@ def _judge(tree: Tree, found: _Found) -> None:
     try:
         tree.add(found.member)
     except InvalidArchiveError as error:
-        raise FolderArchiveError(found.path, f"cannot be packed, as no device would unpack it: {error}") from None
+        raise FolderArchiveError(
+            found.path, f"cannot be packed, as it cannot be unpacked on any device: {error}"
+        ) from None
 
 
 def _content(path: Path, size: int, progress: Callable[[int], None]) -> Iterator[bytes]:

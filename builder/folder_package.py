@@ -60,4 +60,4 @@ def judge(
             raise UnusableArchiveError(content.local, error) from None
         if isinstance(error, NoArchiveError):
             return ()
-        return (Problem("file", f"is a tar archive that no device could unpack into a folder: {error}"),)
+        return (Problem("file", f"is a tar archive that cannot be unpacked into a folder on any device: {error}"),)
