@@ -105,15 +105,17 @@ class ExpiredByFloorError(ExpiredError):
 
     def __init__(self, error: ExpiredError, floor: str, clock: str) -> None:
         """Tell both times, as UTC text."""
-        super().__init__(error.url, error.problem)
-        self.since = error.since
-        hint = (
-            f"But this device judges by {floor}, when the newest timestamp that it knows was issued, and not by its "
-            f"own clock, which shows {clock}. If that clock is wrong, set it. If it is right, the mirror was signed by "
-            "a clock that was ahead: its operator should set that clock and run `otamirror resign --clock-is-right`, "
-            "which puts this device right at its next poll"
+        DeviceError.__init__(
+            self,
+            f"{error.url}: {error.problem}, by the time that counts here: {floor}, when the newest timestamp that is "
+            f"known was issued, and not by this device's own clock, which shows {clock}. If that clock is wrong, set "
+            "it. If it is right, the mirror was signed by a clock that was ahead: its operator should set that clock "
+            "and run `otamirror resign --clock-is-right`, which puts this device right at its next poll. Else it looks "
+            f"like {self.looks_like}. Nothing of it was used",
         )
-        self.args = (f"{self}. {hint}",)
+        self.url = error.url
+        self.problem = error.problem
+        self.since = error.since
 
 
 class MixAndMatchError(TrustError):

@@ -105,7 +105,7 @@ def _mirror(name: str, told: Mapping[str, Any]) -> Iterator[str]:
         yield f"  expiries are judged by {floor}, as the mirror has signed, and not by the clock, which shows {system}"
     if behind := told["behind"]:
         yield f"  behind since {behind['since']}, at {behind['polls']} polls: {behind['message']}"
-    for each in told["urls"]:
+    for each in told["urls"] if len(told["urls"]) > 1 else ():  # what is wrong with the only one is told as such
         if each["held"]:
             yield f"  asked after the others since {each['held']['at']}: {each['held']['message']}"
 

@@ -153,9 +153,9 @@ class MirrorUrls:
             self._heed(url, error)
             raise
 
-    def search(self, path: str, *, limit: int) -> Search:
-        """Begin to look for a small file that the mirror names."""
-        return Search(self, self._ways(), path, limit)
+    def search(self, path: str, *, limit: int, first: str = "") -> Search:
+        """Begin to look for a small file that the mirror names, `first` where that was said."""
+        return Search(self, self._ways(first), path, limit)
 
     @contextlib.contextmanager
     def stream(self, path: str, offset: int, *, around_caches: bool = False) -> Iterator[Body]:
@@ -200,10 +200,10 @@ class MirrorUrls:
             _log.warning("%s; asking the next mirror", error)
         return error
 
-    def _ways(self) -> list[str]:
+    def _ways(self, first: str = "") -> list[str]:
         """List the URLs to ask for what the mirror names."""
-        urls = self.order()
-        return sorted(urls, key=lambda url: url != self._first)
+        first = first or self._first
+        return sorted(self.order(), key=lambda url: url != first)
 
     def _held(self, url: str) -> tuple[bool, int]:
         """Return what puts a URL behind others: lies more than the rest, and what was later more than what was not."""

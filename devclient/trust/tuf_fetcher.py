@@ -155,7 +155,7 @@ class TufFetcher(FetcherInterface):
     def _find(self, path: str, role: str) -> Answer:
         if path not in self._named:
             limit = trust.MAX_BYTES.get(role, trust.MAX_BYTES[trust.TARGETS])
-            search = self._searches.setdefault(path, self._urls.search(path, limit=limit))
+            search = self._searches.setdefault(path, self._urls.search(path, limit=limit, first=self.url))
             self._named[path] = search.next()
         return self._named[path]
 

@@ -145,7 +145,7 @@ def test_time_does_not_go_back_once_a_timestamp_told_it(rig: Rig, simulator: Sim
     simulator.snapshot.expires = now() + 19 * DAY
     simulator.publish()
 
-    with pytest.raises(ExpiredByFloorError, match="not by its own clock, which shows 1970-01-01T00:00:00Z"):
+    with pytest.raises(ExpiredByFloorError, match="own clock, which shows 1970-01-01T00:00:00Z"):
         refresh(rig, ANCIENT)
 
 
