@@ -75,7 +75,7 @@ def test_no_archive_takes_much_or_keeps_others_waiting(server: Running, name: st
     """At most 64 MiB above idle, and at most a fifth of a second of the processor between a question and its answer."""
     make, status = COSTLY[name]
 
-    taken, waited, statuses = cost(server, [upload(f"{sorted(COSTLY).index(name)}.1", make())])
+    taken, waited, statuses = cost(server, [request(upload(f"{sorted(COSTLY).index(name)}.1", make()))])
 
     assert statuses == {status}
     assert taken <= MOST_MEMORY, f"{taken / MIB:.0f} MiB"
