@@ -36,7 +36,8 @@ _READ = frozenset({b"path", b"linkpath", b"size", b"mtime", b"uid", b"gid", b"un
 _ATTRIBUTES = (b"SCHILY.xattr.", b"LIBARCHIVE.xattr.", b"SCHILY.acl.", b"RHT.security.selinux")
 _OF_MACS = b".xattr.com.apple."  # means nothing to Linux
 _SPARSE = (b"GNU.sparse.", b"SUN.holesdata", b"SCHILY.realsize")
-_REFUSED = {b"3": "a device", b"4": "a device", b"6": "a FIFO", b"S": "a sparse file"}
+_NOT_SPARSE = "which is not unpacked (make it without tar's --sparse)"
+_REFUSED = {b"3": "a device", b"4": "a device", b"6": "a FIFO", b"S": f"a sparse file, {_NOT_SPARSE}"}
 
 EARLIEST_NS, LATEST_NS = -(2**31) * 10**9, 2**33 * 10**9 - 1
 """Times before and after these, in nanoseconds since 1970, are read as these: file systems keep no others."""
@@ -163,9 +164,7 @@ def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if not equals or not record.endswith(b"\n") or end > len(data):
             raise InvalidArchiveError(f"its archive has a damaged pax header: {_quoted(data[at : at + 60])}")
         if key.startswith(_SPARSE):
-            raise InvalidArchiveError(
-                "its archive has a sparse file, which is not unpacked (make it without tar's --sparse)"
-            )
+            raise InvalidArchiveError(f"its archive has a sparse file, {_NOT_SPARSE}")
         if key in _READ:
             yield key, value
         elif key.startswith(_ATTRIBUTES) and _OF_MACS not in key:
