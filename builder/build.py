@@ -239,7 +239,7 @@ class Builder:
             if statement is None:
                 return self._accept_unsigned(shelves, cast("Release", item)), []
             release = item if isinstance(item, Release) else None
-            pages = claims.accept(shelves, self.signing.roles, statement, release, self.signing.now())
+            pages = claims.accept(shelves, self.signing.roles, statement, release, self.signing.check_clock())
             return Verdict(item.title, is_new=bool(pages)), pages
         except PublisherError as error:
             return Verdict(item.title, error=error), []

@@ -99,7 +99,7 @@ def run_check(site: Site, *, as_json: bool) -> None:
             terminal.echo(advice, err=True)
         first = min(roles, key=lambda each: each.expires, default=None)
         until = f"; {first.role} is the first to expire, {first.expires}" if first else ""
-        terminal.echo(f"{count} releases checked, {len(faults)} faults{until}", err=True)
+        terminal.echo(f"{count} releases checked, {len(faults) + len(keys)} faults{until}", err=True)
     if faults or keys:
         sys.exit(1)
 

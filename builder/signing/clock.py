@@ -54,7 +54,7 @@ def time_to_issue(now: datetime, last: Issue | None) -> datetime:
             f"{trust.time(last.issued)} and held until {trust.time(last.expires)}: either the clock is ahead, and "
             "devices that saw its time would take nothing signed before it, so nothing is signed and nothing "
             "published; set the clock. Or nothing was signed for so long: then say so once, with "
-            "`otamirror resign --clock-is-right`"
+            "`otamirror resign --clock-is-right`, or with `recover --clock-is-right` where the catalogue was lost"
         )
     return max(now, last.issued)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
-from builder import cli
+from builder import build, cli
 from mirror import layout
 from tests.support import clients, sites
 
@@ -306,3 +307,61 @@ def test_mistakes_are_told(words: list[str], reason: str, site: Site) -> None:
     assert result.exit_code in {1, 2}
     assert reason in result.stderr
     assert sites.stamps(site.paths.mirror) == before
+
+
+def signed_at(folder: Path, days: float) -> Site:
+    """Make a site that was signed so many days from now."""
+    site = sites.make(folder, TOML, signed=False)
+    with build.opened(site, clock=lambda: time.time() + days * 86_400) as builder:
+        builder.publish([sites.release(sites.package("1.0"), site.paths.var / "made")])
+    return site
+
+
+def test_a_mirror_that_was_signed_in_the_future_is_a_fault(tmp_path: Path) -> None:
+    """`check` and `resign` end with 1 and say what to do, which mends it, and count what they name."""
+    site = signed_at(tmp_path / "site", days=5)
+
+    checked, signed = run(site, "check"), run(site, "resign")
+    told = json.loads(run(site, "check", "--json").stdout)
+
+    assert (checked.exit_code, checked.stdout) == (1, f"future\t{layout.TIMESTAMP}\n")
+    assert ", 1 faults" in checked.stderr
+    assert told["faults"] == [{"path": layout.TIMESTAMP, "problem": "future"}]
+    for said in (checked.stderr, signed.stderr):
+        assert "`otamirror resign --clock-is-right`" in said
+        assert "`otamirror keys rotate timestamp`" in said
+    assert signed.exit_code == 1
+    done(site, "resign", "--clock-is-right")
+    assert done(site, "check") == ""
+    assert done(site, "resign")
+    verified(site, tmp_path / "client")
+
+
+def test_what_has_expired_is_counted_as_a_fault(tmp_path: Path) -> None:
+    """There are no "0 faults" where devices refuse the mirror."""
+    site = signed_at(tmp_path / "site", days=-20)
+
+    checked = run(site, "check")
+
+    assert checked.exit_code == 1
+    assert checked.stdout.splitlines() == [
+        f"expired\t{layout.metadata('snapshot', 2)}",
+        f"expired\t{layout.TIMESTAMP}",
+    ]
+    assert ", 2 faults" in checked.stderr
+    assert run(site, "resign").exit_code == 1
+    done(site, "resign", "--clock-is-right")
+    assert done(site, "check") == ""
+
+
+def test_a_lost_catalogue_of_a_site_that_was_off_comes_back(tmp_path: Path) -> None:
+    """`recover` signs, so it asks whether the clock is right too, and can be told."""
+    site = signed_at(tmp_path / "site", days=-20)
+    for file in site.paths.var.glob("catalogue.sqlite*"):
+        file.unlink()
+
+    refused = run(site, "recover")
+
+    assert (refused.exit_code, "--clock-is-right" in refused.stderr) == (1, True)
+    assert "1 releases recovered" in done(site, "recover", "--clock-is-right")
+    assert done(site, "check") == ""
