@@ -121,7 +121,7 @@ def test_what_a_person_says_ends_with_the_command(ground: Ground) -> None:
         (ground.folder / "away.pem").rename(key)
 
         with pytest.raises(ClockError):
-            builder.resign()
+            builder.prune(0)
 
 
 def test_a_timestamp_of_the_future_is_a_fault(ground: Ground) -> None:
