@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from devclient import work_folder
 from devclient.install import access, place
+from devclient.install.attributes import Attributes
 from devclient.plan import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devclient.install.attributes import Attributes
     from devclient.plan import Plan, Step
     from mirror.files import Files
     from mirror.folders import Folder
@@ -78,8 +78,7 @@ def take_back(plan: Plan, step: Step, folder: Folder, name: str, parts: Path, fi
     if not is_blob or (parts / step.after.sha256).exists() or access.exposed(folder.path):
         return
     with folder.read(name) as descriptor:
-        files.calls.fchown(descriptor, os.geteuid(), os.getegid())
-        files.calls.fchmod(descriptor, work_folder.OUR_FILE)
+        Attributes(work_folder.OUR_FILE, os.geteuid(), os.getegid()).give(descriptor, files)
     with files.open_folder(parts.resolve(), make=work_folder.OURS) as target:
         try:
             folder.rename(name, target, step.after.sha256)

@@ -44,12 +44,13 @@ class Parents:
     Attributes:
         recorded: what belongs to each package, by its name; empty for a plan of before that was recorded.
         lost: the packages whose folders, or what was laid out in them, were exchanged, and how.
+        files: how they are opened.
     """
 
     def __init__(self, recorded: Mapping[str, Surroundings], files: Files) -> None:
         self.recorded = dict(recorded)
         self.lost: dict[str, LostError] = {}
-        self._files = files
+        self.files = files
         self._open: dict[Path, Folder] = {}
 
     def __enter__(self) -> Self:
@@ -82,15 +83,18 @@ class Parents:
         """Record what is laid out beside the place of a step; `sha256` is that of the new file, if it is known."""
         folder = self.of(step)
         # a folder of its owner's is given its other name only when all is switched
-        old_name = step.path.name if step.found is Found.FOLDER else place.old(step.path).name
+        old_name = place.old(step.path).name
+        if step.found is Found.FOLDER:
+            copy = place.copy(step.path).name
+            old_name = copy if folder.look(copy) else step.path.name
         new, old = _laid(folder, place.new(step.path).name, sha256), _laid(folder, old_name)
         self.recorded[step.package] = replace(self.recorded[step.package], new=new, old=old, laid_out=True)
 
     def _made(self, path: Path) -> Folder:
         try:
-            return self._files.open_folder(path)
+            return self.files.open_folder(path)
         except FileNotFoundError:
-            folder = self._files.open_folder(path, make=_FOR_OTHERS)
+            folder = self.files.open_folder(path, make=_FOR_OTHERS)
             folder.sync_all()
             return folder
 
@@ -105,7 +109,7 @@ class Parents:
         path = step.path.parent
         if path not in self._open:
             try:
-                self._open[path] = self._files.open_folder(path)
+                self._open[path] = self.files.open_folder(path)
             except OSError as error:
                 if error.errno not in _NO_WAY:
                     raise

@@ -23,8 +23,17 @@ if TYPE_CHECKING:
 
 _MOST_LINKS = 40
 """As many as Linux follows."""
-_NEW, _OLD, _PREVIOUS, _ASIDE = _ENDS = (".ota-new", ".ota-old", ".previous", ".aside")
+_NEW, _OLD, _PREVIOUS, _ASIDE, _TRY, _COPY = _ENDS = (
+    ".ota-new",
+    ".ota-old",
+    ".previous",
+    ".aside",
+    ".ota-try",
+    ".ota-copy",
+)
 """How names end that are given beside a place."""
+_LONGEST = 1 + max(map(len, _ENDS))
+"""Bytes by which they are longer, with the dot at their start."""
 
 
 def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
@@ -53,6 +62,7 @@ def resolve(local: str, allow: Sequence[Path], link: str = "") -> Path:
         )
     if path.name.startswith(".") and path.name.endswith(_ENDS):
         raise PlaceError(local, "has a name like those that otadevice gives to what it keeps: give another place")
+    _check_length(local, path)
     return path
 
 
@@ -126,10 +136,29 @@ def aside(target: Path) -> Path:
     return target.with_name(f".{target.name}{_ASIDE}")
 
 
+def trial(target: Path) -> Path:
+    """Tell where it is tried what the file system of `target` allows."""
+    return target.with_name(f".{target.name}{_TRY}")
+
+
+def copy(target: Path) -> Path:
+    """Tell where a folder at `target` is copied to that cannot be renamed."""
+    return target.with_name(f".{target.name}{_COPY}")
+
+
 def is_folder(folder: Folder, name: str) -> bool:
     """Tell whether there is a folder itself, not a link to one."""
     facts = folder.look(name)
     return facts is not None and stat.S_ISDIR(facts.st_mode)
+
+
+def _check_length(local: str, path: Path) -> None:
+    there = next(folder for folder in path.parents if folder.is_dir())
+    spare = os.pathconf(there, "PC_NAME_MAX") - _LONGEST
+    if len(os.fsencode(path.name)) > spare:
+        raise PlaceError(
+            local, f"has a name of more than {spare} bytes, so no other can be kept beside it: give a shorter one"
+        )
 
 
 def _in_the_end(local: str, link: str) -> Path:

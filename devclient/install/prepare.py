@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from devclient import unpack, work_folder
 from devclient.errors import BrokenPromiseError, PlaceError
-from devclient.install import attributes, moved, place
+from devclient.install import attributes, folder_copy, moved, place, trial
 from devclient.plan import Found, Kind
-from mirror import blobs
+from mirror import blobs, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,13 +55,8 @@ def prepare(plan: Plan, parents: Parents, source: Source, sets: Sets, plans: Pla
     for step in plan.steps:
         folder = parents.of(step)
         _make_way(step, folder)
-        if plan.kind is Kind.ROLLBACK:
-            _lay_out_previous(step, folder, sets, files)
-        elif step.is_folder and step.after:
-            _unpack(step, step.after, source, sets, files)
-            _lay_out_link(step, folder, sets)
-        elif step.after:
-            _lay_out_file(step, step.after, folder, source, files, last=step is _last_use(plan, step.after))
+        _lay_out(plan, step, folder, source, sets, files)
+        _try_renames(step, folder, files)
         _keep(step, folder, sets, files)
         folder.sync()
     if plan.before != plan.after:
@@ -111,7 +106,21 @@ def discard(plan: Plan, parents: Parents, parts: Path, files: Files) -> None:
                 if not place.is_folder(folder, name):  # what `prepare` refused to take for its own
                     parents.check(step, name)
                     moved.take_back(plan, step, folder, name, parts, files)
-                    folder.remove(name)
+                    _remove(folder, name)
+            _discard_own(step, folder)
+
+
+def _lay_out(plan: Plan, step: Step, folder: Folder, source: Source, sets: Sets, files: Files) -> None:
+    if step.is_folder and step.after:
+        sets.check_links(step.local)
+        trial.links(step, folder)
+    if plan.kind is Kind.ROLLBACK:
+        _lay_out_previous(step, folder, sets, files)
+    elif step.is_folder and step.after:
+        _unpack(step, step.after, source, sets, files)
+        _lay_out_link(step, folder, sets)
+    elif step.after:
+        _lay_out_file(step, step.after, folder, source, files, last=step is _last_use(plan, step.after))
 
 
 def _unpack(step: Step, after: Release, source: Source, sets: Sets, files: Files) -> None:
@@ -182,6 +191,27 @@ def _see_that_nothing_changed(step: Step, folder: Folder, sets: Sets) -> None:
         raise PlaceError(step.local, "something else came to lie there during the update; nothing was changed")
 
 
+def _try_renames(step: Step, folder: Folder, files: Files) -> None:
+    """See that switching can rename; a folder of its owner's that cannot be is copied."""
+    name = place.new(step.path).name if step.found in {Found.NOTHING, Found.LINK} else step.path.name
+    if folder.look(name) is None or trial.can_be_renamed(step, name, folder):
+        return
+    with folder.child(name) as original, folder.make(place.copy(step.path).name, 0o700) as made:
+        folder_copy.copy(step.local, original, made, files)
+    folder.sync_all()
+
+
+def _discard_own(step: Step, folder: Folder) -> None:
+    """Remove what has names that nobody but us gives to a folder."""
+    trial.clear(step, folder)
+    trees.remove(folder, place.copy(step.path).name)
+
+
+def _remove(folder: Folder, name: str) -> None:
+    if folder.look(name):  # a file system that is mounted read-only refuses to remove even what is not there
+        folder.remove(name)
+
+
 def _ours(step: Step) -> tuple[str, str]:
     return place.new(step.path).name, place.old(step.path).name
 
@@ -194,7 +224,8 @@ def _make_way(step: Step, folder: Folder) -> None:
         if place.is_folder(folder, name):
             raise PlaceError(step.local, f"{folder.path / name} is in the way: move it away")
     for name in _ours(step):
-        folder.remove(name)
+        _remove(folder, name)
+    _discard_own(step, folder)
 
 
 def _has(folder: Folder, name: str, sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:

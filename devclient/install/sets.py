@@ -10,10 +10,12 @@ A set has a link for each folder package that is installed, and is never changed
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 from devclient import work_folder
+from devclient.errors import PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from mirror.files import Files
 
-_NEW, _OLD = "current.new", "current.old"
+_NEW, _OLD, _TRY = "current.new", "current.old", "current.try"
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})
 
 
 class Sets:
@@ -44,6 +47,22 @@ class Sets:
     def folder(self, name: str) -> Path:
         """Tell where a folder is unpacked."""
         return self._work / "folders" / name
+
+    def check_links(self, local: str) -> None:
+        """See that there can be symbolic links in the work folder.
+
+        Raises:
+            PlaceError: there cannot, so no package can be the folder `local`.
+        """
+        try:
+            self._files.symlink("sets", self._work / _TRY)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise PlaceError(
+                local, f"cannot be a folder: {self._work} is on a file system without symbolic links, such as FAT"
+            ) from None
+        self._files.remove(self._work / _TRY)
 
     def content(self, name: str) -> dict[str, str]:
         """Tell which folder each package has in a set."""
@@ -83,7 +102,7 @@ class Sets:
 
     def tidy(self, keep: Collection[str]) -> None:
         """Remove the links that switch, the sets that are not to be kept, and the folders that are in none of those."""
-        for name in (_NEW, _OLD):
+        for name in (_NEW, _OLD, _TRY):
             self._files.remove(self._work / name)
         wanted = {folder for name in keep for folder in self.content(name).values()}
         self._remove("sets", keep)

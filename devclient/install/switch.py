@@ -7,12 +7,13 @@ and be called again. None needs free space on a file system that renames and rem
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import stat
 from typing import TYPE_CHECKING
 
 from devclient.errors import LostError
-from devclient.install import place
+from devclient.install import folder_copy, place
 from devclient.install.parents import Parents
 from devclient.plan import Found, Kind
 from mirror import trees
@@ -91,18 +92,34 @@ def _keep(folder: Folder, old: str, previous: str) -> None:
 
 def _switch(step: Step, parents: Parents) -> None:
     folder, target = parents.of(step), step.path.name
-    new, old = place.new(step.path).name, place.old(step.path).name
+    new = place.new(step.path).name
     parents.check(step, new)
     is_there = folder.look(new) is not None
     if parents.needs_new(step) and not is_there:
         raise LostError(step.local, f"{folder.path / new} is not there any more")
     if step.found is Found.FOLDER:
-        folder.rename(target, folder, old)
+        _put_aside(step, folder, parents)
     if is_there:
         folder.rename(new, folder, target)
         folder.remove(new)  # it is still there if both were names of one file
     elif step.after is None:
         folder.remove(target)
+
+
+def _put_aside(step: Step, folder: Folder, parents: Parents) -> None:
+    """Give a folder of its owner's another name; where that cannot be done, its copy gets it."""
+    target, old, copy = step.path.name, place.old(step.path).name, place.copy(step.path).name
+    if folder.look(copy) is None:
+        folder.rename(target, folder, old)
+        return
+    parents.check(step, copy)
+    with folder.child(target) as original, folder.child(copy) as copied:
+        # what was written to it until its service was stopped must not be lost with it
+        folder_copy.renew(step.local, original, copied, parents.files)
+        folder.rename(copy, folder, old)
+        folder.sync_all()
+    parents.check(step, old)
+    trees.remove(folder, target)
 
 
 def _switch_back(step: Step, parents: Parents, sets: Sets) -> None:
@@ -143,7 +160,12 @@ def _move_aside(step: Step, folder: Folder) -> None:
     aside = place.aside(step.path)
     _log.warning("%s is a folder now, as a hook must have made it; it is moved to %s", step.path, aside)
     trees.remove(folder, aside.name)
-    folder.rename(step.path.name, folder, aside.name)
+    try:
+        folder.rename(step.path.name, folder, aside.name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        trees.remove(folder, step.path.name)  # the rest of its owner's, which was copied because it cannot be renamed
 
 
 def _is_link(folder: Folder, name: str) -> bool:

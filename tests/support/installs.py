@@ -265,4 +265,4 @@ def unsynced(calls: Iterable[Call]) -> set[Path]:
             open_ -= set(paths)
         elif name == "syncfs":
             open_.clear()
-    return open_
+    return {folder for folder in open_ if folder.is_dir()}  # a folder that was removed needs no names
