@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 OPEN, PASSABLE, OURS, OUR_FILE = 0o755, 0o711, 0o700, 0o600
 """Modes: of the folders in which packages really lie, of those that links lead through, of all others, of files."""
 _SETS, _FOLDERS = "sets", "folders"
+# what else lies there is not ours to judge, as the program that is kept while otadevice itself is updated
+_OUR_NAMES = {
+    "lock", "daemon.lock", "journal", "plan.json", "places.json", "last.json", "marks", "results.json",
+    "identity.json", "put-back", "parts", "contents", "trust", _SETS, _FOLDERS,
+}  # fmt: skip
 
 
 def ready(work: Path, files: Files) -> None:
@@ -27,7 +32,7 @@ def ready(work: Path, files: Files) -> None:
     files.make_folder(work, OPEN)
     with files.open_folder(work.resolve()) as folder:
         set_mode(folder.descriptor, OPEN, files.calls)
-        for name in folder.names():
+        for name in sorted(_OUR_NAMES):
             _mend(folder, name, {_SETS: PASSABLE, _FOLDERS: OPEN}.get(name, OURS), files)
         _mend_inner(folder, _SETS, PASSABLE, files)
         _mend_inner(folder, _FOLDERS, 0, files)

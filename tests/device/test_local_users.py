@@ -241,7 +241,8 @@ def test_a_script_to_restore_is_not_taken_from_where_strangers_can_put_one(place
     assert ran.read_text() == "ours\n"
 
 
-def test_nobody_else_can_open_what_is_otadevices_own(place: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_nobody_else_can_open_what_is_otadevices_own(place: Path, umask: int) -> None:
     """Neither locks, which opening is enough to hold, nor what hooks have printed; only packages are for all."""
     archive = archives.pack([archives.Entry("data", NEW, mode=0o644)])
     trees.write(place / "mirror", Release("1.0", archive, content={"before_update": "echo password; exit 1"}))
@@ -251,7 +252,7 @@ def test_nobody_else_can_open_what_is_otadevices_own(place: Path) -> None:
         poll.run(made)
     made.marks.clear()
     trees.write(place / "mirror", Release("2.0", archive))
-    before = os.umask(0o077)
+    before = os.umask(umask)
     try:
         with lock.hold(made.work / lock.DAEMON, Files()), lock.hold(made.work / lock.AT_WORK, Files()):
             (result,) = poll.run(made)
@@ -268,7 +269,7 @@ def test_nobody_else_can_open_what_is_otadevices_own(place: Path) -> None:
 
 
 def test_an_older_installation_is_mended(place: Path) -> None:
-    """Modes of releases before are put right at the next run; a held lock of before cannot be taken any more."""
+    """Modes of releases before are put right at the next run, of what is otadevice's own and of nothing else."""
     made = device(place, f"{place}/opt/app")
     (made.work / "parts").mkdir(parents=True)
     for path in (made.work, made.work / "parts"):
@@ -279,6 +280,10 @@ def test_an_older_installation_is_mended(place: Path) -> None:
     (made.work / "folders" / "1-app").mkdir(parents=True)
     (made.work / "folders" / "1-app").chmod(0o700)
     (made.work / "sets" / "1").mkdir(parents=True)
+    theirs = made.work / "put-back.kept", made.work / "otadevice.toml"
+    for path in theirs:
+        path.write_bytes(b"")
+        path.chmod(0o755)
 
     with lock.hold(made.work / lock.AT_WORK, Files()):
         pass
@@ -287,4 +292,5 @@ def test_an_older_installation_is_mended(place: Path) -> None:
     assert modes == {
         "lock": 0o600, "daemon.lock": 0o600, "results.json": 0o600, "parts": 0o700,
         "folders": 0o755, "folders/1-app": 0o755, "sets": 0o711, "sets/1": 0o711,
+        **{path.name: 0o755 for path in theirs},
     }  # fmt: skip

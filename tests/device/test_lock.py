@@ -52,3 +52,16 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
 
     with lock.hold(tmp_path / "lock", Files()):
         assert (tmp_path / "lock").read_text().strip() == str(os.getpid())
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_no_other_user_can_open_it(tmp_path: Path, umask: int) -> None:
+    """Whoever can open a lock can hold it; not even while it is new."""
+    before = os.umask(umask)
+    try:
+        with lock.hold(tmp_path / "work" / "lock", Files()):
+            found = (tmp_path / "work" / "lock").stat().st_mode
+    finally:
+        os.umask(before)
+
+    assert found & 0o777 == 0o600
