@@ -92,7 +92,11 @@ def test_which_names_make_a_pair(names: list[str], expected: dict[tuple[str, ...
             ".app.part in it is hidden, as files are that are still being copied",
         ),
         (["d/", "d/content.json", "d/app", "d/.app.part"], ".app.part in it is hidden"),
-        (["d/", "d/content.json", "d/a", "d/b"], "it holds 2 files beside content.json; one is wanted"),
+        (
+            ["d/", "d/content.json", "d/a", "d/b"],
+            "it holds 2 files beside content.json; one file is wanted, with its content.json",
+        ),
+        (["d/", "d/a", "d/b"], "it holds 2 files and no content.json; one file is wanted, with its content.json"),
         (["d/", "d/content.json", "d/in/"], "in is a folder"),
         (["d/", "d/content.json/", "d/app"], "content.json is a folder"),
         (["d/", "d/.in/"], ".in is a folder"),

@@ -199,7 +199,7 @@ HOSTILE: dict[str, Hostile] = {
     "folder with two files": (
         lambda g: (sites.drop_folder(g.inbox, POISON) / "more").write_bytes(b""),
         "refused",
-        "it holds 2 files beside content.json",
+        "it holds 2 files beside content.json; one file is wanted, with its content.json",
     ),
     "content without bytes": (
         lambda g: [(g.inbox / "app").write_bytes(b"x"), (g.inbox / "app.json").write_bytes(b"")],

@@ -204,7 +204,7 @@ def test_the_receivers_reason_is_shown(sent: Parcel, pauses: Pauses) -> None:
 
     with receiving.serving(conflict, changed) as server:
         for reason in ("1.0 exists", "other hash"):
-            with pytest.raises(RefusedError, match=rf"(?m)^{reason}$"):
+            with pytest.raises(RefusedError, match=rf"(?m)(^|answers 409: ){reason}$"):
                 push(sent, target(server.url), pauses.patience)
 
 

@@ -113,6 +113,8 @@ def test_a_conflict_is_told(file: Path, rig: Rig, run: Callable[..., Result]) ->
 
     assert "answers 409" in refused.stderr
     assert "app 1.0 on main was published before" in refused.stderr
+    said = "\n".join(line for line in refused.stderr.splitlines() if " INFO " not in line)  # the receiver's log
+    assert said.count("a release never changes") == 1, "it is said once"
 
 
 def test_a_wrong_token_costs_no_upload(rig: Rig, tmp_path: Path) -> None:

@@ -129,6 +129,13 @@ class Answer:
         except (ValueError, OverflowError):
             return 0.0
 
+    def sentence(self, *, with_token: bool) -> str:
+        """Say what happened once: in the receiver's own words where they say what to do, else as `meaning`."""
+        is_about_tokens = self.status == 401 or (self.status == 403 and not with_token)
+        if self.error and self.detail and not is_about_tokens:
+            return self.detail
+        return self.meaning(with_token=with_token)
+
     def meaning(self, *, with_token: bool) -> str:
         """Say what happened and what to do; `with_token` tells whether a token was sent."""
         if 300 <= self.status < 400 and self.status != 304:
@@ -153,7 +160,7 @@ class _AnsweredError(PublisherError):
     """
 
     def __init__(self, problem: str, answer: Answer | None = None) -> None:
-        detail = f"\n{answer.detail}" if answer and answer.detail else ""
+        detail = f"\n{answer.detail}" if answer and answer.detail and answer.detail not in problem else ""
         super().__init__(f"{problem}{detail}")
         self.answer = answer
 

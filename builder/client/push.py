@@ -125,7 +125,7 @@ def _deliver(sent: Parcel | Statement, target: Target, progress: Progress) -> An
         raise _unanswered(target.url, error) from error
     if answer.accepts(_stated(sent)):
         return answer
-    problem = f"{target.url} answers {answer.status}: {answer.meaning(with_token=bool(target.token))}"
+    problem = f"{target.url} answers {answer.status}: {answer.sentence(with_token=bool(target.token))}"
     raise NotNowError(problem, answer) if answer.may_pass or answer.is_full else RefusedError(problem, answer)
 
 

@@ -145,7 +145,8 @@ def _folder(folder: Folder, name: str, waits: Waits) -> Find:
     if refusal := _name_problem(name) or _refusal(folder, tuple(inside)):
         return Find((name,), refusal=refusal)
     if len(others) > 1:
-        return Find((name,), refusal=f"it holds {len(others)} files beside {CONTENT}; one is wanted")
+        beside = f"beside {CONTENT}" if CONTENT in inside else f"and no {CONTENT}"
+        return Find((name,), refusal=f"it holds {len(others)} files {beside}; one file is wanted, with its {CONTENT}")
     if hidden:
         return Find((name,), waiting=f"{shown(hidden[0])} in it is hidden, as files are that are still being copied")
     if CONTENT not in inside or not others:
