@@ -18,7 +18,7 @@ from builder.intake.watch import watch
 from builder.signing import access
 from builder.uploads import commit, metrics
 from builder.uploads.receiver import PATH, Receiver
-from builder.uploads.tokens import Tokens
+from builder.uploads.tokens import Tokens, TokensError
 from builder.uploads.worker import Worker
 from builder.values import is_loopback
 from builder.web import serve
@@ -83,7 +83,9 @@ def receiving(site: Site, published: Callable[[], None], files: Files | None = N
         if site.metrics.listen:
             watched = metrics.app(figures, lambda: _trouble(committer))
             stack.enter_context(serve.running(watched, *site.metrics.listen, setting="metrics.listen"))
-        yield Receiver(site, committer, _tokens(site), files, disk, figures)
+        tokens = _tokens(site)
+        _warn_if_shut(tokens)
+        yield Receiver(site, committer, tokens, files, disk, figures)
 
 
 @contextlib.contextmanager
@@ -115,6 +117,15 @@ def patience(limits: Limits) -> Patience:
     return Patience(
         limits.header_seconds, limits.silence_seconds, limits.min_bytes_per_second, connections=limits.connections
     )
+
+
+def _warn_if_shut(tokens: Tokens) -> None:
+    """Say at the start that nobody can upload, if so."""
+    try:
+        if tokens.are_needed() and not tokens.are_good():
+            logger.warning("no token is left, so nobody can upload; `otamirror token add` makes one")
+    except TokensError as error:
+        logger.warning("%s", error)
 
 
 def _is_open_door(site: Site, listen: Address) -> bool:

@@ -164,8 +164,10 @@ def test_nginx_is_not_told_of_uploads_before_there_is_a_token(site: Site) -> Non
     before = run(cli.main, command).output
     Tokens(site.paths.tokens, Files(), lambda: 0).add("ci", ("*",), ("*",), None)
     after = run(cli.main, command).output
+    Tokens(site.paths.tokens, Files(), lambda: 0).revoke("ci")
 
     assert "/update" not in before
+    assert run(cli.main, command).output == after
     assert "proxy_pass http://127.0.0.1:8080;" in after
 
 

@@ -9,15 +9,17 @@ import pytest
 from click.testing import CliRunner
 
 from builder import cli
+from builder.uploads import receive
 from builder.uploads.tokens import Tokens
 from mirror.files import Files
 from tests.receiver import forms, raw
 from tests.receiver import rig as rigs
 from tests.receiver.forms import request
-from tests.support import nginx
+from tests.support import nginx, sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.receiver.rig import Rig
     from tests.support.nginx import Nginx
@@ -128,6 +130,25 @@ def test_nginx_asks_for_a_token_as_the_receiver_does(guarded: Rig, proxied: Ngin
     assert (through.status, through.json) == (direct.status, direct.json)
     for name in ("www-authenticate", "cache-control", "content-type", "x-content-type-options"):
         assert through.headers[name] == direct.headers[name]
+
+
+def test_a_start_says_that_nobody_can_upload(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After the last token has ended, or where its file cannot be read; not before the first one."""
+    site = sites.make(tmp_path)
+    tokens = Tokens(site.paths.tokens, Files(), time.time)
+
+    def said() -> list[str]:
+        caplog.clear()
+        with receive.receiving(site, lambda: None):
+            return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    assert said() == []
+    tokens.add("ci", ALL, ALL, None)
+    assert said() == []
+    tokens.revoke("ci")
+    assert said() == ["no token is left, so nobody can upload; `otamirror token add` makes one"]
+    site.paths.tokens.write_bytes(b"{")
+    assert "is damaged" in said()[0]
 
 
 def test_a_new_token_opens_the_door_again(guarded: Rig, proxied: Nginx, token: str) -> None:
