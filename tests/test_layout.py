@@ -28,6 +28,8 @@ PATHS = [
     (layout.hashed_release_list("app", "main", SHA), f"releases/app/{SHA}.main.json", Kind.IMMUTABLE),
     (layout.package_page("app"), "packages/app/index.html", Kind.POINTER),
     (layout.INDEX_PAGE, "index.html", Kind.POINTER),
+    (layout.NOT_FOUND_PAGE, "404.html", Kind.POINTER),
+    (f"{layout.TRANSFERS}/{SHA}", f"transfers/{SHA}", Kind.IMMUTABLE),
 ]
 
 # a branch, a package or a version can be named so that its path looks like another one at first sight

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from builder import build
+from builder.errors import ClockError
 from mirror import layout
 from tests.hosts import own, scene
 from tests.hosts.scene import BIG, LONG, ODD, Device
@@ -118,6 +121,27 @@ def test_edges_of_different_age_raise_no_alarm(mirror: Mirror, tmp_path: Path) -
         server.answer = own.taking_turns(edges[0], edges[1])
         for _ in range(4):
             device.update()
+
+    assert device.has(NEWER)
+
+
+@pytest.mark.parametrize("days", [5, 13])
+def test_a_mirror_that_was_signed_in_the_future_goes_on(days: int, mirror: Mirror, tmp_path: Path) -> None:
+    """A device that kept that time takes what is signed once somebody said that the clock is right again."""
+    with own.serving(own.folder(mirror.root)) as server:
+        device = Device.knowing(tmp_path / "device", mirror, server.url)
+        device.add(ODD)
+        ahead = sites.package("2.9")
+        with build.opened(mirror.site, clock=lambda: time.time() + days * 86_400) as builder:
+            builder.publish([sites.release(ahead, mirror.site.paths.var / "made")])
+        device.update()
+
+        with build.opened(mirror.site) as builder:
+            with pytest.raises(ClockError):
+                builder.publish([sites.release(NEWER, mirror.site.paths.var / "made")])
+            builder.resign(clock_is_right=True)
+        mirror.publish(NEWER)
+        device.update()
 
     assert device.has(NEWER)
 
