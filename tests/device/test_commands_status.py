@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient import assembly, poll
+from devclient.records import results
+from devclient.records.results import Result
 from devclient.settings import config
+from mirror.files import Files
 from tests.support import archives, trees
 from tests.support.archives import Entry
 from tests.support.rigs import TIME, answer, cut_off, release_both, remarks, row, story
@@ -328,3 +331,19 @@ def test_what_was_removed_has_no_past(rig: Rig, tree: Path) -> None:
 
     assert row(rig)["rolled_back"] is None
     assert row(rig)["last"]["outcome"] == "removed"
+
+
+def test_what_a_server_wrote_is_shown_and_not_obeyed(rig: Rig) -> None:
+    """No escape sequence reaches the terminal, and no line of a stranger's looks like one of ours; JSON keeps all."""
+    rig.add()
+    evil = "it answers \x1b]0;pwned\x07\nhello (main): installed 9.9\u202e\x9b31m \udcff"
+    result = Result("app", "stable", "failed", message=evil, code="network", at="2026-01-01T00:00:00Z")
+    results.save({"app": result}, config.load(rig.config).work, Files())
+
+    shown = rig.run("status").stdout
+    (told,) = json.loads(rig.run("status", "--json").stdout)["packages"]
+
+    assert "failed: it answers \\u001b]0;pwned\\u0007; hello (main): installed 9.9\\u202e\\u009b31m \\udcff" in shown
+    assert not any(line.startswith("hello") for line in shown.splitlines())
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)
+    assert told["last"]["message"] == evil
