@@ -66,6 +66,7 @@ def test_init_writes_settings_that_can_be_used(tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert "is there already" in again.output
     assert file.read_bytes() == written
+    assert (file.parent / "var/inbox").is_dir(), "where the help of `otamirror` drops files into"
     assert CliRunner().invoke(cli.main, ["--site", str(file), "build"]).exit_code == 0
 
 

@@ -166,6 +166,7 @@ def test_an_address_that_is_not_ours_is_told(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "cannot listen on 192.0.2.1" in done.stderr
+    assert "set `server.listen` in site.toml to another address" in done.stderr
 
 
 @pytest.mark.long
