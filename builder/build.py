@@ -132,7 +132,7 @@ class Builder:
         """Remove what no release and no metadata needs, and what was superseded more than `keep_days` ago."""
         with self._writing():
             self.signing.check_clock()  # one that is ahead would remove what devices still ask for
-            wanted = prune.Limits(self._clock(), keep_days * _DAY, self.site.cache.longest_age)
+            wanted = prune.Limits(self._clock(), keep_days * _DAY, self.signing.longest_age())
             return prune.prune(self.site.paths.mirror, self.catalogue, self._files, wanted, dry=dry)
 
     def recover(self, *, clock_is_right: bool = False) -> int:

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from builder import build, check, cli, render
 from builder.shelf import Shelves
 from builder.site import Cache
-from mirror import layout
-from tests.signing.ground import AGE, DAY, Ground
+from mirror import layout, trust
+from tests.signing.ground import AGE, DAY, Ground, rotate
 from tests.support import clients, sites
 
 if TYPE_CHECKING:
@@ -152,6 +152,21 @@ def test_a_shorter_life_of_timestamps_ends_none_that_is_out(ground: Ground) -> N
     for _ in range(5):
         ground.pass_time(DAY)
     assert len([path for path in prune(ground) if layout.parse_release_list(path)]) == 2
+
+
+def test_a_rotation_keeps_files_for_the_greatest_age_since_it_began(ground: Ground) -> None:
+    """A setting that is lowered on the way does not end what caches may still lead to."""
+    caches = [dataclasses.replace(ground.site, cache=Cache(longest_age=age)) for age in (20 * DAY, AGE)]
+    ground.publish("1.1")
+    ground.site = caches[0]
+    ground.change(rotate(trust.TIMESTAMP))
+    ground.site = caches[1]
+
+    ground.pass_time(19 * DAY)
+    assert not [path for path in prune(ground) if layout.parse_release_list(path)]
+    ground.pass_time(30 * DAY)
+    ground.pass_time(DAY)
+    assert [path for path in prune(ground) if layout.parse_release_list(path)]
 
 
 def test_older_segments_count_from_when_they_are_superseded(tmp_path: Path) -> None:

@@ -188,6 +188,10 @@ class Signing:
             return [str(error)]
         return []
 
+    def longest_age(self) -> float:
+        """Return for how many seconds a cache may keep what it has; the greatest since a rotation began counts."""
+        return max([self.cache_seconds, *(root.longest_age for root in self.roles.newest_roots() if not root.settled)])
+
     def expires(self, days: float) -> str:
         """Tell when what is signed now expires."""
         return trust.time(self.now() + timedelta(days=days))
