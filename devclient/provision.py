@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from devclient import poll, state
 from devclient.check import check
-from devclient.errors import PlaceError, ProvisionError
+from devclient.errors import NotOnMirrorError, PlaceError, ProvisionError
 from devclient.install import access, place
 from devclient.settings import config, sample
+from devclient.solve.lists import Lists
 from devclient.state import Package
 from devclient.trust import pinned
+from mirror.errors import OTAError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +100,18 @@ def remarks(package: Package, device: Device) -> list[str]:
         return access.remarks(target, device.work.resolve(), is_folder=package.is_folder)
     except (PlaceError, OSError):
         return []
+
+
+def missing(package: Package, device: Device) -> list[str]:
+    """Say that the mirror does not have a package on its branch; nothing if it has, or cannot be asked now."""
+    try:
+        Lists(device.mirror(package.remote)).of(package.name, package.branch)
+    except NotOnMirrorError as error:
+        if type(error) is NotOnMirrorError:  # others say that the mirror as a whole is not as it should be
+            return [f"the mirror has no {package.name} on {package.branch} yet: check both names"]
+    except (OTAError, OSError):
+        pass  # the update tells
+    return []
 
 
 def pin(name: str, versions: str, device: Device) -> Package:

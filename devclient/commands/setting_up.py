@@ -86,13 +86,16 @@ def init(file: Path, device: str, urls: tuple[str, ...], root: Path, allow: tupl
     is_flag=True,
     help="Replace a folder that is there already; it is kept as .NAME.previous.",
 )
+@click.option("--offline", is_flag=True, help="Do not ask the mirror whether it has the package.")
 @click.pass_obj
-def add(file: Path, package: str, branch: str, local: str, *, adopt: bool) -> None:
+def add(file: Path, package: str, branch: str, local: str, *, adopt: bool, offline: bool) -> None:
     """Want a package; the next update installs it."""
+    if offline and not local:
+        raise click.UsageError("--offline needs --local: without it, the mirror is asked where the package goes")
     settings = config.load(file)
     with options.locked(settings) as device:
         wanted = provision.add(package, branch, local, device, adopt=adopt)
-        remarks = provision.remarks(wanted, device)
+        remarks = [*provision.remarks(wanted, device), *([] if offline else provision.missing(wanted, device))]
     where = f"{wanted.name} from {wanted.branch} goes to {wanted.local}"
     terminal.echo(
         f"{where}; {wanted.version} is installed" if wanted.version else f"{where}; `otadevice update` installs it"

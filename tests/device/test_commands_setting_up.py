@@ -90,6 +90,38 @@ def test_init_keeps_a_state_file(rig: Rig) -> None:
     assert rig.state() == before
 
 
+@pytest.mark.parametrize(("name", "branch"), [("app", "stabel"), ("ap", "stable")])
+def test_what_the_mirror_does_not_have_is_told_at_once(rig: Rig, tree: Path, name: str, branch: str) -> None:
+    """It is added all the same, since it may be published later."""
+    trees.write(tree, Release("1.0", b"one"))
+
+    done = rig.run("add", name, "--branch", branch, "--local", str(rig.opt / name))
+
+    assert done.exit_code == 0
+    assert f"warning: the mirror has no {name} on {branch} yet: check both names\n" in done.stderr
+    assert [(entry["package"], entry["branch"]) for entry in rig.state()["package"]] == [(name, branch)]
+
+
+def test_what_the_mirror_has_is_added_without_a_word(rig: Rig, tree: Path) -> None:
+    """Nor is it asked if it is away: adding works without a network."""
+    trees.write(tree, Release("1.0", b"one"))
+    words = ("--branch", "stable", "--local")
+
+    there = rig.run("add", "app", *words, str(rig.opt / "app"))
+    rig.config.write_text(rig.config.read_text().replace(rig.server.url, "http://127.0.0.1:1"))
+    away = rig.run("add", "lib", *words, str(rig.opt / "lib"))
+
+    assert (there.exit_code, there.stderr, away.exit_code, away.stderr) == (0, "", 0, "")
+
+
+def test_offline_needs_a_place(rig: Rig) -> None:
+    """The mirror would have to be asked for it."""
+    done = rig.run("add", "app", "--branch", "stable", "--offline")
+
+    assert done.exit_code == 2
+    assert "--offline needs --local" in done.stderr
+
+
 def test_add_needs_no_network_when_the_place_is_given(rig: Rig) -> None:
     """Nothing is asked for, and the entry says no more than what was given."""
     local = rig.add()

@@ -92,7 +92,7 @@ class Rig:
     def add(self, package: str = "app") -> Path:
         """Want a package from the branch `stable`; returns where it goes."""
         local = self.opt / package
-        done = self.run("add", package, "--branch", "stable", "--local", str(local))
+        done = self.run("add", package, "--branch", "stable", "--local", str(local), "--offline")
         assert done.exit_code == 0, done.stderr
         return local
 
