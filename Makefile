@@ -14,7 +14,7 @@ test test-long: export TMPDIR := $(shell sh tests/scratch)
 
 help:
 	@echo "make up         start the site of ./site.toml: inbox, builder, web server"
-	@echo "make demo       show the whole circle on a temporary folder, in under a minute"
+	@echo "make demo       show the whole circle on a temporary folder, in about a minute; downloads uv, a program, for it"
 	@echo "make test       lint, then test, with the long suites as a sample"
 	@echo "make test-long  the long suites whole: every kill point, power cuts, large files"
 	@echo "make lint       formatting, lint, types, and which module may import which"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PROGRAMS = {"otamirror": "builder.cli", "otadevice": "devclient.cli"}
+_TOLD = 8
+"""Lines of a command's output that are told."""
 _SITE = """\
 [server]
 listen = "127.0.0.1:0"
@@ -95,8 +97,11 @@ class Circle:
         done = subprocess.run(
             self.program(command), cwd=self.folder / where, check=False, capture_output=True, text=True, timeout=120
         )
-        for line in (done.stdout + done.stderr).splitlines():
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line]
+        for line in lines[:_TOLD]:
             self.tell(f"  {line}")
+        if len(lines) > _TOLD:
+            self.tell(f"  ... and {len(lines) - _TOLD} lines more")
         if done.returncode != expected:
             raise CommandError(f"{command!r} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
