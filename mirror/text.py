@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _BOM = b"\xef\xbb\xbf"
 _MOST_BYTES = 1024 * 1024
+_BLOCK = 64 * 1024  # a buffer for the most bytes would be made, however few there are
 _LETTERS = "\u200c\u200d"  # joiners: scripts and emoji are written with them
 _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LAYOUT = "\n\t"
@@ -48,12 +49,14 @@ def read(file: Path, most_bytes: int = _MOST_BYTES) -> str:
         OSError: it cannot be read.
         ValueError: it is no such text, or too long; the message continues a sentence about the file.
     """
+    raw = bytearray()
     with file.open("rb") as opened:
-        raw = opened.read(most_bytes + 1)
+        while len(raw) <= most_bytes and (block := opened.read(_BLOCK)):
+            raw += block
     if len(raw) > most_bytes:
         raise ValueError(f"has more than {most_bytes} bytes; is it the right file?")
     try:
-        return without_mark(raw).decode()
+        return without_mark(bytes(raw)).decode()
     except UnicodeDecodeError as error:
         if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:2]:
             raise ValueError("is UTF-16 or UTF-32: save it as UTF-8") from None

@@ -105,7 +105,7 @@ def test_a_large_package_is_published_in_constant_memory(place: Place, size: int
 
 @sizes
 def test_a_large_package_is_read_once_on_its_way_into_the_mirror(place: Place, size: int) -> None:
-    """Hashing, copying and publishing a package takes one reading of it: nothing reads the copy again."""
+    """Hashing, copying and publishing a package takes one reading of it: of the copy only the start is looked at."""
     sha256 = place.drop(size)
     listing = place.folder / "strace"
 
@@ -116,7 +116,7 @@ def test_a_large_package_is_read_once_on_its_way_into_the_mirror(place: Place, s
     by_path = [(Path(read["path"]), int(read["size"])) for read in reads if read]
     var = place.mirror.parent.resolve()
     assert sum(count for path, count in by_path if path.name == "big") == size
-    assert sum(count for path, count in by_path if path.is_relative_to(var)) < size + MIB
+    assert sum(count for path, count in by_path if path.is_relative_to(var)) < size + 2 * MIB
 
 
 @sizes

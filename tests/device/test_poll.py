@@ -88,7 +88,7 @@ def test_unrelated_packages_are_updated_one_after_the_other(device: Device, tree
         (hooks(after_update="exit 76"), "waits for a reboot", "reboot"),
         (Release("1.0", archives.member("../up") + archives.END), "failed", "archive"),
         (Release("1.0", b"one", entry={"size": 1 << 50}), "failed", "space"),
-        (Release("1.0", b"one", entry={"size": 2}), "failed", "broken-promise"),
+        (Release("1.0", b"\x00ne", entry={"size": 2}), "failed", "broken-promise"),
         (Release("1.0", b"one", entry={"size": 99}), "failed", "network"),
         (needs(missing=">=1"), "nothing newer", ""),
     ],

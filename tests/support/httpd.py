@@ -135,11 +135,11 @@ class Server:
         self.ending = threading.Event()
         self._listener = listener
         self._next: socket.socket | None = None  # what will listen, while nothing does
-        self._faults: list[tuple[str, Fault, list[None]]] = []
+        self._faults: list[tuple[str, Fault, list[int]]] = []
 
     def misbehave(self, prefix: str, fault: Fault, times: int = 1_000_000) -> None:
         """Misbehave on the next requests for paths that begin with `prefix`; what is told first goes first."""
-        self._faults.append((prefix, fault, [None] * times))
+        self._faults.append((prefix, fault, [times]))
 
     @property
     def refusing(self) -> bool:
@@ -172,8 +172,8 @@ class Server:
     def next_fault(self, path: str) -> Fault:
         """Take the fault for a request."""
         for prefix, fault, left in self._faults:
-            if path.startswith(prefix) and left:
-                left.pop()
+            if path.startswith(prefix) and left[0]:
+                left[0] -= 1
                 return fault
         return Fault()
 
