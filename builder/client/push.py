@@ -21,7 +21,7 @@ from requests.auth import AuthBase
 from builder.client.answers import Answer, NotNowError, RefusedError
 from builder.client.attentive import Attentive, AttentiveTLS
 from builder.client.parcel import Form, Parcel
-from builder.client.session import Session, Trusting
+from builder.client.session import PushSession, Trusting
 from builder.progress import silent
 from mirror import canonical
 
@@ -144,7 +144,7 @@ def _send(sent: Parcel | Statement, target: Target, advance: Advance) -> Answer:
     form = Form(sent, secrets.token_hex(16), advance)
     headers = {"Content-Type": form.content_type, "Expect": "100-continue", **_headers()}
     # a session for one request: a connection whose body was broken off is of no use for another
-    with Session(target.url, _Listening) as session:
+    with PushSession(target.url, _Listening) as session:
         response = session.put(
             target.url,
             data=form,
@@ -161,7 +161,7 @@ def _send(sent: Parcel | Statement, target: Target, advance: Advance) -> Answer:
 def _fetch(url: str, most_bytes: int) -> bytes | None:
     """Ask for a file once."""
     try:
-        with Session(url, Trusting) as session:
+        with PushSession(url, Trusting) as session:
             response = session.get(
                 url,
                 headers=_headers(),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
 
 
-class Session(requests.Session):
+class PushSession(requests.Session):
     """A session with the host of one URL."""
 
     def __init__(self, url: str, adapter: Callable[[ssl.SSLContext | None], HTTPAdapter]) -> None:

@@ -22,7 +22,7 @@ from builder.uploads.tokens import Tokens, TokensError
 from builder.uploads.worker import Worker
 from builder.values import is_loopback
 from builder.web import serve
-from builder.web.connection import Patience
+from builder.web.connection import ClientLimits
 from mirror import terminal
 from mirror.errors import OperatorError
 from mirror.files import Files
@@ -112,9 +112,9 @@ def share(site: Site, receiver: Receiver, application: Starlette) -> None:
     receiver.add_to(application)
 
 
-def patience(limits: Limits) -> Patience:
+def patience(limits: Limits) -> ClientLimits:
     """Return what clients of the web server and the receiver may hold of them."""
-    return Patience(
+    return ClientLimits(
         limits.header_seconds, limits.silence_seconds, limits.min_bytes_per_second, connections=limits.connections
     )
 

@@ -27,7 +27,7 @@ from builder.uploads import refusals
 from builder.uploads.admission import admit
 from builder.uploads.body import Body
 from builder.uploads.refusals import FaultError, UnavailableError
-from builder.uploads.upload import CONTENT, LIST, Memory, Upload
+from builder.uploads.upload import CONTENT, LIST, MemoryBudget, Upload
 from builder.verify import LIST_HEAD_BYTES, list_subject, verify
 from builder.web import addresses
 from mirror import content
@@ -70,7 +70,7 @@ class Receiver:
         self._disk = disk
         self._metrics = metrics
         # what publishers sign is costly to judge: nobody gets all threads and memory for it
-        self._memory = Memory()
+        self._memory = MemoryBudget()
         self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
         self._unpacking = asyncio.Semaphore(_JUDGED_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -42,7 +42,7 @@ _FEW_PIECES = 8
 _PLAIN = frozenset({"7bit", "8bit", "binary"})
 
 
-class Memory:
+class MemoryBudget:
     """Room for the texts of all uploads together."""
 
     def __init__(self, most_bytes: int = _MOST_TEXT) -> None:
@@ -66,7 +66,7 @@ class Memory:
 class Upload:
     """An upload on its way in, its file in the spool; who does not pass it on calls `discard`."""
 
-    def __init__(self, boundary: str, spool: Spool, files: Files, most_bytes: int, memory: Memory) -> None:
+    def __init__(self, boundary: str, spool: Spool, files: Files, most_bytes: int, memory: MemoryBudget) -> None:
         # filenames come in any encoding, and nobody reads them
         self._parser = multipart.PushMultipartParser(boundary, header_charset="latin-1")
         self._spool = spool

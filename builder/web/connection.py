@@ -36,7 +36,7 @@ _UNANSWERED = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 
 
 @dataclass(frozen=True)
-class Patience:
+class ClientLimits:
     """What clients may hold of a server.
 
     Attributes:
@@ -52,7 +52,7 @@ class Patience:
     connections: int = 400
 
 
-def limited(patience: Patience) -> type[asyncio.Protocol]:
+def limited(patience: ClientLimits) -> type[asyncio.Protocol]:
     """Make the connections of a server that has so much patience with its clients."""
     # one buffer for all: what comes into it is taken out at once
     made = functools.partial(Connection, patience=patience, buffer=memoryview(bytearray(_READ_BYTES)))
@@ -62,7 +62,7 @@ def limited(patience: Patience) -> type[asyncio.Protocol]:
 class Connection(H11Protocol, asyncio.BufferedProtocol):
     """A connection whose clients cannot take for ever, nor much at a time."""
 
-    def __init__(self, *arguments: Any, patience: Patience, buffer: memoryview, **named: Any) -> None:
+    def __init__(self, *arguments: Any, patience: ClientLimits, buffer: memoryview, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._patience = patience
         self._buffer = buffer

@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from builder.web import addresses, classes, conditions
-from builder.web.connection import Patience, limited
+from builder.web.connection import ClientLimits, limited
 from mirror import layout
 from mirror.errors import OperatorError
 
@@ -41,7 +41,7 @@ _RANGED = re.compile(classes.BYTES)
 _PIECE = 256 * 1024
 _GRACE = 5.0  # seconds that answers under way have when the server stops
 _ACCEPTED_AT_ONCE = 128
-_PATIENCE = Patience()
+_PATIENCE = ClientLimits()
 
 _METHOD = re.compile("[A-Z_-]+")  # in other letters it is none, says nginx
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
@@ -73,7 +73,7 @@ class Server:
         port: int = 0,
         *,
         grace: float = _GRACE,
-        patience: Patience = _PATIENCE,
+        patience: ClientLimits = _PATIENCE,
     ) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -108,7 +108,7 @@ def running(
     port: int = 0,
     *,
     grace: float = _GRACE,
-    patience: Patience = _PATIENCE,
+    patience: ClientLimits = _PATIENCE,
     setting: str = "server.listen",
 ) -> Iterator[Server]:
     """Serve from another thread for as long as the context lasts; `setting` is the one that names the address.

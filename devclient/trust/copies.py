@@ -16,7 +16,7 @@ from devclient.errors import SettingsError
 from devclient.settings import values
 from devclient.trust.mirror_urls import MirrorUrls
 from devclient.trust_errors import is_copy
-from devclient.web.folder import Folder
+from devclient.web.folder import CopySource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class Copy:
 
     def urls(self, web: Source, now: Callable[[], Instant]) -> MirrorUrls:
         """Return the way to it, by `web` if it is not in a folder; nothing is kept of it."""
-        return MirrorUrls([self.place], Folder(Path(self.place)) if is_copy(self.place) else web, now)
+        return MirrorUrls([self.place], CopySource(Path(self.place)) if is_copy(self.place) else web, now)
 
     def serves(self, settings: Settings) -> Callable[[Package], bool]:
         """Make the test whether a package comes from the remote for which it stands in."""
@@ -75,6 +75,6 @@ def stand_in(where: str, settings: Settings, package: Package | None) -> Copy:
     remote = settings.remote(url)
     if remote is None:
         raise SettingsError(settings.file, f"no mirror is at {url}, which the state file names: add it to [remotes]")
-    if is_copy(where) and not Folder(Path(where)).is_mirror:
+    if is_copy(where) and not CopySource(Path(where)).is_mirror:
         raise NotACopyError(where, 404)
     return Copy(where, remote.name)

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Brings files: a `Fetcher` from the web, a `Folder` from a copy."""
+    """Brings files: a `Fetcher` from the web, a `CopySource` from a copy."""
 
     def ask(
         self,

@@ -16,7 +16,7 @@ from devclient.trust import clock, elapsed, judgement
 from devclient.trust.attempt import Attempt
 from devclient.trust.elapsed import DAY
 from devclient.trust.known_state import KnownState
-from devclient.trust.tuf_fetcher import NOTHING, Known, TufFetcher
+from devclient.trust.tuf_fetcher import NOTHING, KnownTimestamp, TufFetcher
 from devclient.trust_errors import BehindError, ExpiredError, TrustError, worst
 from devclient.web.answers import Answer
 from devclient.web.headers import UNKNOWN
@@ -181,9 +181,9 @@ class Trust:
             _log.info("%s; asking for everything again", error)
             return self._judged(TufFetcher(self._urls, url))
 
-    def _condition(self, url: str) -> Known:
+    def _condition(self, url: str) -> KnownTimestamp:
         data, record = self._state.timestamp, self._urls.record(url)
-        return Known(data, record.validators if record.sha256 == canonical.digest(data) else UNKNOWN)
+        return KnownTimestamp(data, record.validators if record.sha256 == canonical.digest(data) else UNKNOWN)
 
     def _judged(self, fetcher: TufFetcher) -> Judge:
         attempt = Attempt(self._root, self._urls, fetcher, self._scratch)

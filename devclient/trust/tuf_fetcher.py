@@ -61,14 +61,14 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTimestamp:
     """The timestamp that is known, and how to ask a URL whether it has changed."""
 
     data: bytes = b""
     validators: Validators = UNKNOWN
 
 
-NOTHING = Known()
+NOTHING = KnownTimestamp()
 
 
 class TufFetcher(FetcherInterface):
@@ -84,7 +84,7 @@ class TufFetcher(FetcherInterface):
         looked: whether the URL has answered that there is no newer root.
     """
 
-    def __init__(self, urls: MirrorUrls, url: str, known: Known = NOTHING) -> None:
+    def __init__(self, urls: MirrorUrls, url: str, known: KnownTimestamp = NOTHING) -> None:
         self._urls, self.url, self._known = urls, url, known
         self.folder = Path()
         self._newest_root: int | None = None

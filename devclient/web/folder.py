@@ -29,7 +29,7 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
-class Folder:
+class CopySource:
     """One copy; its files are asked for by their whole path."""
 
     def __init__(self, root: Path) -> None:

@@ -26,14 +26,14 @@ HEAD_START = 0.25
 _UNDER_WAY = frozenset({0, errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """Where to connect to."""
 
     family: int
     place: Any
 
 
-def resolve(host: str, port: int) -> list[Address]:
+def resolve(host: str, port: int) -> list[SocketAddress]:
     """Look up the addresses of a host, in the order that this system prefers.
 
     Raises:
@@ -43,10 +43,12 @@ def resolve(host: str, port: int) -> list[Address]:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except UnicodeError:
         raise OSError(errno.EINVAL, f"{host!r} is not the name of a host") from None
-    return [Address(family, place) for family, _, _, _, place in found]
+    return [SocketAddress(family, place) for family, _, _, _, place in found]
 
 
-def connect(addresses: Iterable[Address], timeout: float, clock: Callable[[], float] = time.monotonic) -> socket.socket:
+def connect(
+    addresses: Iterable[SocketAddress], timeout: float, clock: Callable[[], float] = time.monotonic
+) -> socket.socket:
     """Connect to the first address that answers.
 
     Args:
@@ -64,8 +66,8 @@ def connect(addresses: Iterable[Address], timeout: float, clock: Callable[[], fl
     return winner
 
 
-def _taking_turns(addresses: Iterable[Address]) -> list[Address]:
-    kinds: dict[int, list[Address]] = {}
+def _taking_turns(addresses: Iterable[SocketAddress]) -> list[SocketAddress]:
+    kinds: dict[int, list[SocketAddress]] = {}
     for address in addresses:
         kinds.setdefault(address.family, []).append(address)
     return [address for address in chain.from_iterable(zip_longest(*kinds.values())) if address]
@@ -74,7 +76,7 @@ def _taking_turns(addresses: Iterable[Address]) -> list[Address]:
 class _Race:
     """Sockets that connect beside each other."""
 
-    def __init__(self, waiting: deque[Address], timeout: float, clock: Callable[[], float]) -> None:
+    def __init__(self, waiting: deque[SocketAddress], timeout: float, clock: Callable[[], float]) -> None:
         self._waiting, self._timeout, self._clock = waiting, timeout, clock
         self._running: dict[socket.socket, float] = {}  # and until when
         self._selector = selectors.DefaultSelector()
@@ -107,7 +109,7 @@ class _Race:
             self._lose(each, TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
         return None
 
-    def _start(self, address: Address) -> None:
+    def _start(self, address: SocketAddress) -> None:
         self._next_start = self._clock() + HEAD_START
         try:
             started = socket.socket(address.family, socket.SOCK_STREAM)

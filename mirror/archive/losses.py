@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mirror.archive.archive import Limits
     from mirror.archive.tar_headers import Member
-    from mirror.archive.tree import Folder
+    from mirror.archive.tree import ArchiveFolder
 
 _FILE = "file"  # the part of an upload that the problems are about
 _TOP = 0o755
@@ -128,7 +128,7 @@ def _alike(tree: Tree) -> tuple[str, str] | None:
     return None
 
 
-def _alike_in(folder: Folder) -> tuple[str, str] | None:
+def _alike_in(folder: ArchiveFolder) -> tuple[str, str] | None:
     names: dict[str, str] = {}
     for name in folder.entries:
         other = names.setdefault(name.casefold(), name)

@@ -28,7 +28,7 @@ _DEEPEST = 100  # the folders on the way to a member are held open while it is u
 _SPECIAL = {0o4000: "setuid", 0o2000: "setgid", 0o1000: "sticky"}
 
 
-class Folder:
+class ArchiveFolder:
     """A folder of the archive; `named` tells whether it has an entry of its own."""
 
     __slots__ = ("entries", "mode", "modified_ns", "named")
@@ -46,7 +46,7 @@ class Symlink(NamedTuple):
     ups: int
 
 
-Entry = Folder | Symlink | Literal[Kind.FILE]
+Entry = ArchiveFolder | Symlink | Literal[Kind.FILE]
 _SYMLINKS = tuple(Symlink(ups) for ups in range(_DEEPEST + 1))  # so that each takes no memory of its own
 
 
@@ -78,7 +78,7 @@ class Tree:
         self._most_entries = most_entries
         self._most_memory = most_memory
         self._memory = 0
-        self._root = Folder()
+        self._root = ArchiveFolder()
         self.size = _ON_DISK
         self.count = 0
 
@@ -101,7 +101,7 @@ class Tree:
             raise InvalidArchiveError(f"{shown(member.name)} is {member.kind.value} in the place of the folder itself")
         parent, new_folders = self._reach(parts[:-1], member)
         there = parent.entries.get(parts[-1])
-        if isinstance(there, Folder) and there.entries:
+        if isinstance(there, ArchiveFolder) and there.entries:
             raise InvalidArchiveError(f"{shown(member.name)} is {member.kind.value} where the archive has a folder")
         entry, links_to = self._entry(member, parts)
         self._grow(0 if member.kind is Kind.LINK else member.size if member.kind is Kind.FILE else 1)
@@ -110,44 +110,44 @@ class Tree:
         path = "/".join(parts)
         return Place(path, new_folders, links_to, _kind(there) if there and path != links_to else None)
 
-    def folders(self) -> Iterator[tuple[str, Folder]]:
+    def folders(self) -> Iterator[tuple[str, ArchiveFolder]]:
         """Yield all folders with their paths, each after those in it, the folder of the archive itself last."""
         ways = [("", self._root, iter(self._root.entries.items()))]
         while ways:
             path, folder, entries = ways[-1]
-            inner = next((entry for entry in entries if isinstance(entry[1], Folder)), None)
+            inner = next((entry for entry in entries if isinstance(entry[1], ArchiveFolder)), None)
             if inner is None:
                 ways.pop()
                 yield path, folder
-            elif isinstance(inner[1], Folder):
+            elif isinstance(inner[1], ArchiveFolder):
                 ways.append((f"{path}{inner[0]}/", inner[1], iter(inner[1].entries.items())))
 
     def _add_folder(self, member: Member, parts: list[str]) -> Place:
         above, new_folders = self._reach(parts[:-1], member)
         folder = above.entries.get(parts[-1]) if parts else self._root
         there = _kind(folder) if folder else None
-        if isinstance(folder, Folder):
+        if isinstance(folder, ArchiveFolder):
             self._grow(0 if folder.named else -1)  # it was counted when it was made for what is in it
         else:
             folder = self._new_folder(above, parts, new_folders)
         folder.named, folder.mode, folder.modified_ns = True, member.mode, member.modified_ns
         return Place("/".join(parts), new_folders, replaces=None if there is Kind.FOLDER else there)
 
-    def _new_folder(self, above: Folder, parts: list[str], new_folders: list[str]) -> Folder:
+    def _new_folder(self, above: ArchiveFolder, parts: list[str], new_folders: list[str]) -> ArchiveFolder:
         self._grow(1)
         self._hold(_OF_A_FOLDER + sys.getsizeof(parts[-1]))
-        folder = above.entries[parts[-1]] = Folder()
+        folder = above.entries[parts[-1]] = ArchiveFolder()
         new_folders.append("/".join(parts))
         return folder
 
-    def _reach(self, parts: list[str], member: Member) -> tuple[Folder, list[str]]:
+    def _reach(self, parts: list[str], member: Member) -> tuple[ArchiveFolder, list[str]]:
         """Go down to a folder, making those that are not there; returns it, and the paths of the new ones."""
         folder, new_folders = self._root, list[str]()
         for number, part in enumerate(parts, 1):
             found = folder.entries.get(part)
             if found is None:
                 found = self._new_folder(folder, parts[:number], new_folders)
-            if not isinstance(found, Folder):
+            if not isinstance(found, ArchiveFolder):
                 above = shown("/".join(parts[:number]))
                 raise InvalidArchiveError(
                     f"{shown(member.name)} needs a folder where the archive has {_kind(found).value}: {above}"
@@ -164,9 +164,9 @@ class Tree:
         source = _parts(member.leads_to)
         found: Entry | None = self._root
         for part in source:
-            found = found.entries.get(part) if isinstance(found, Folder) else None
+            found = found.entries.get(part) if isinstance(found, ArchiveFolder) else None
         says = f"{shown(member.name)} is a hard link to {shown(member.leads_to)}"
-        if found is None or isinstance(found, Folder):
+        if found is None or isinstance(found, ArchiveFolder):
             raise InvalidArchiveError(f"{says}, no file that came before it")
         if isinstance(found, Symlink) and found.ups >= len(parts):
             raise InvalidArchiveError(f"{says}, a symlink that from there leads out of the folder")
@@ -189,7 +189,7 @@ class Tree:
 
 
 def _kind(entry: Entry) -> Kind:
-    if isinstance(entry, Folder):
+    if isinstance(entry, ArchiveFolder):
         return Kind.FOLDER
     return Kind.SYMLINK if isinstance(entry, Symlink) else entry
 

@@ -20,7 +20,7 @@ from devclient.trust.signed import Mirrors
 from devclient.trust_errors import EndlessDataError, ExpiredError, TrustError
 from devclient.web.answers import BLOCK
 from devclient.web.fetcher import Fetcher
-from devclient.web.folder import Folder
+from devclient.web.folder import CopySource
 from mirror import layout, trust
 from mirror.files import Files
 from tests.support import devices, httpd, trees
@@ -484,15 +484,15 @@ def test_only_regular_files_are_opened(rig: Rig, tree: Path, stick: Path, make: 
 
 
 @pytest.fixture
-def folder(tree: Path) -> Folder:
+def folder(tree: Path) -> CopySource:
     """A folder with a timestamp, and a file of several blocks."""
     trees.write(tree, ONE)
     (tree / "large").write_bytes(bytes(BLOCK) + b"end")
-    return Folder(tree)
+    return CopySource(tree)
 
 
 @pytest.mark.parametrize(("offset", "start"), [(0, 0), (1, 1), (BLOCK, BLOCK), (BLOCK + 3, 0), (BLOCK + 9, 0)])
-def test_a_file_is_read_from_an_offset(folder: Folder, tree: Path, offset: int, start: int) -> None:
+def test_a_file_is_read_from_an_offset(folder: CopySource, tree: Path, offset: int, start: int) -> None:
     """From its start if there is nothing at the offset, as a server does it."""
     with folder.stream(f"{tree}/large", offset) as body:
         assert (body.start, body.total) == (start, BLOCK + 3)
@@ -502,7 +502,7 @@ def test_a_file_is_read_from_an_offset(folder: Folder, tree: Path, offset: int, 
     assert max(map(len, blocks)) <= BLOCK
 
 
-def test_a_small_file_is_read_up_to_its_limit(folder: Folder, tree: Path) -> None:
+def test_a_small_file_is_read_up_to_its_limit(folder: CopySource, tree: Path) -> None:
     """A byte more is too much."""
     assert folder.ask(f"{tree}/large", limit=BLOCK + 3).data == bytes(BLOCK) + b"end"
     with pytest.raises(EndlessDataError):
@@ -512,7 +512,7 @@ def test_a_small_file_is_read_up_to_its_limit(folder: Folder, tree: Path) -> Non
         folder.ask(f"{tree}/large", limit=BLOCK)
 
 
-def test_a_copy_that_is_pulled_out_means_try_later(folder: Folder, tree: Path) -> None:
+def test_a_copy_that_is_pulled_out_means_try_later(folder: CopySource, tree: Path) -> None:
     """Whatever is asked for then; a file that is missing while the copy is there is something else."""
     with folder.stream(f"{tree}/large") as body:
         next(body.blocks)
@@ -528,7 +528,7 @@ def test_a_copy_that_is_pulled_out_means_try_later(folder: Folder, tree: Path) -
         pass
 
 
-def test_a_medium_that_cannot_be_read_means_try_later(folder: Folder) -> None:
+def test_a_medium_that_cannot_be_read_means_try_later(folder: CopySource) -> None:
     """Also if that is found out in the middle of a file."""
     unreadable = "/proc/self/mem"  # at whose beginning there is nothing
 
@@ -540,20 +540,20 @@ def test_a_medium_that_cannot_be_read_means_try_later(folder: Folder) -> None:
 
 
 @pytest.fixture
-def forbidden(folder: Folder, tree: Path) -> Folder:
+def forbidden(folder: CopySource, tree: Path) -> CopySource:
     """The folder, with a file that only root may read."""
     (tree / "large").chmod(0)
     return folder
 
 
 @pytest.mark.usefixtures("forbidden", "unprivileged")
-def test_a_file_of_others_is_told(folder: Folder, tree: Path) -> None:
+def test_a_file_of_others_is_told(folder: CopySource, tree: Path) -> None:
     """Trying again does not help there."""
     with pytest.raises(UnreadableCopyError, match="may not read this file"):
         folder.ask(f"{tree}/large", limit=9)
 
 
-def test_an_error_of_ones_own_is_not_the_folders(folder: Folder, tree: Path) -> None:
+def test_an_error_of_ones_own_is_not_the_folders(folder: CopySource, tree: Path) -> None:
     """A disk that is full says nothing about the stick."""
     with pytest.raises(OSError, match="full"), folder.stream(f"{tree}/large"):
         raise OSError("full")

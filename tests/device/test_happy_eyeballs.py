@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devclient.web import happy_eyeballs
-from devclient.web.happy_eyeballs import HEAD_START, Address
+from devclient.web.happy_eyeballs import HEAD_START, SocketAddress
 from tests.support.tools import missing
 
 if TYPE_CHECKING:
@@ -22,18 +22,18 @@ LONG = 60.0
 
 
 @contextlib.contextmanager
-def listening(family: int, host: str) -> Iterator[Address]:
+def listening(family: int, host: str) -> Iterator[SocketAddress]:
     """Have somebody answer at an address."""
     with contextlib.closing(_listener(family, host)) as listener:
-        yield Address(family, listener.getsockname())
+        yield SocketAddress(family, listener.getsockname())
 
 
 @contextlib.contextmanager
-def silent(family: int, host: str) -> Iterator[Address]:
+def silent(family: int, host: str) -> Iterator[SocketAddress]:
     """Have nobody answer at an address, as where all that is sent is lost: nobody takes what waits in a full queue."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listener(family, host, backlog=0)))
-        address = Address(family, listener.getsockname())
+        address = SocketAddress(family, listener.getsockname())
         for _ in range(8):
             waiting = stack.enter_context(socket.socket(family))
             waiting.setblocking(False)  # noqa: FBT003 - as the standard library has it
@@ -53,26 +53,26 @@ def _listener(family: int, host: str, backlog: int = 5) -> socket.socket:
 
 
 @pytest.fixture(params=[(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")], ids=["IPv6", "IPv4"])
-def answering(request: pytest.FixtureRequest) -> Iterator[Address]:
+def answering(request: pytest.FixtureRequest) -> Iterator[SocketAddress]:
     """An address that answers."""
     with listening(*request.param) as address:
         yield address
 
 
-def connected(*addresses: Address, timeout: float = LONG) -> Address:
+def connected(*addresses: SocketAddress, timeout: float = LONG) -> SocketAddress:
     """Connect to one of several addresses; returns which."""
     with happy_eyeballs.connect(addresses, timeout) as made:
         assert made.gettimeout() == timeout
-        return Address(made.family, made.getpeername())
+        return SocketAddress(made.family, made.getpeername())
 
 
-def test_the_address_that_there_is_is_taken(answering: Address) -> None:
+def test_the_address_that_there_is_is_taken(answering: SocketAddress) -> None:
     """A network may have one kind only."""
     assert connected(answering) == answering
 
 
 @pytest.mark.parametrize("dead", [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")], ids=["IPv6", "IPv4"])
-def test_a_dead_address_does_not_hold_up_the_next(answering: Address, dead: tuple[int, str]) -> None:
+def test_a_dead_address_does_not_hold_up_the_next(answering: SocketAddress, dead: tuple[int, str]) -> None:
     """All that is sent to it is lost, and it is not waited for."""
     with silent(*dead) as first:
         started = time.monotonic()
@@ -81,14 +81,14 @@ def test_a_dead_address_does_not_hold_up_the_next(answering: Address, dead: tupl
     assert time.monotonic() - started < LONG / 2
 
 
-def test_the_kinds_take_turns(answering: Address) -> None:
+def test_the_kinds_take_turns(answering: SocketAddress) -> None:
     """However many addresses of the first kind are dead, the other kind is second."""
     other = (socket.AF_INET, "127.0.0.1") if answering.family == socket.AF_INET6 else (socket.AF_INET6, "::1")
     with silent(*other) as dead:
         assert connected(*[dead] * 200, answering, timeout=LONG) == answering
 
 
-def test_who_refuses_is_followed_at_once(answering: Address) -> None:
+def test_who_refuses_is_followed_at_once(answering: SocketAddress) -> None:
     """Nobody waits for a head start of what has failed."""
     with listening(answering.family, answering.place[0]) as gone:
         pass
@@ -98,9 +98,9 @@ def test_who_refuses_is_followed_at_once(answering: Address) -> None:
     assert time.monotonic() - started < 100 * HEAD_START / 2
 
 
-def test_an_address_of_an_unknown_kind_is_passed_over(answering: Address) -> None:
+def test_an_address_of_an_unknown_kind_is_passed_over(answering: SocketAddress) -> None:
     """As where the system was built without IPv6."""
-    assert connected(Address(999, ("::1", 1)), answering) == answering
+    assert connected(SocketAddress(999, ("::1", 1)), answering) == answering
 
 
 def test_a_slow_address_is_not_given_up_for_the_next() -> None:

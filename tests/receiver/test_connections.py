@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builder.web import serve
-from builder.web.connection import Patience
+from builder.web.connection import ClientLimits
 from tests.receiver import forms, raw
 from tests.receiver import rig as rigs
 from tests.receiver.forms import good, request
@@ -142,7 +142,10 @@ def test_headers_that_drip_are_not_waited_for(impatient: Rig) -> None:
 
 def test_the_mirror_has_the_same_patience(tmp_path: Path) -> None:
     """The embedded web server does not wait for headers either."""
-    with serve.running(serve.app(tmp_path, 60), patience=Patience(0.3)) as server, raw.connected(server.port) as client:
+    with (
+        serve.running(serve.app(tmp_path, 60), patience=ClientLimits(0.3)) as server,
+        raw.connected(server.port) as client,
+    ):
         client.send(b"GET / HTTP/1.1\r\n")
 
         assert client.answer().status == 408

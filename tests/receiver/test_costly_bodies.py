@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from builder.uploads.refusals import CrowdedError
-from builder.uploads.upload import Memory
+from builder.uploads.upload import MemoryBudget
 from mirror import canonical
 from mirror.releases import Entry, ReleaseList, Segment
 from tests.receiver import forms, process, raw
@@ -211,7 +211,7 @@ def test_all_uploads_together_have_so_much_memory(server: Running) -> None:
 
 def test_memory_that_is_given_back_can_be_had_again() -> None:
     """And what was refused took none."""
-    memory = Memory(10)
+    memory = MemoryBudget(10)
     memory.take(6)
     with pytest.raises(CrowdedError):
         memory.take(5)

@@ -13,7 +13,7 @@ import pytest
 
 from builder.web import serve
 from builder.web.allowance import Allowance
-from builder.web.connection import Patience
+from builder.web.connection import ClientLimits
 from mirror import layout
 from tests.receiver import forms, process, raw
 from tests.support import sites
@@ -120,7 +120,7 @@ def test_hundreds_that_do_not_read_are_cut_off_and_hold_nobody_up(site: Site) ->
 def test_there_is_room_again_once_somebody_goes(tmp_path: Path) -> None:
     """What is refused is told why and when to come back; a place that is given up is taken by the next."""
     asked = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with serve.running(serve.app(tmp_path, 60), patience=Patience(connections=2)) as server:
+    with serve.running(serve.app(tmp_path, 60), patience=ClientLimits(connections=2)) as server:
         with raw.connected(server.port, "GET") as first, raw.connected(server.port, "GET") as second:
             for client in (first, second):
                 client.send(asked)
@@ -141,7 +141,7 @@ def test_answers_that_nobody_reads_do_not_outlive_keep_alive(tmp_path: Path) -> 
     page = tmp_path / "index.html"
     page.write_bytes(b"x" * 60_000)
     asked = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
-    patience = Patience(silence_seconds=0.5)
+    patience = ClientLimits(silence_seconds=0.5)
     with serve.running(serve.app(tmp_path, 60), patience=patience) as server, connected(server.port, 20) as clients:
         for client in clients:
             send(client, asked)
@@ -151,7 +151,7 @@ def test_answers_that_nobody_reads_do_not_outlive_keep_alive(tmp_path: Path) -> 
 
 def test_who_reads_gets_all_of_it(site: Site) -> None:
     """Beside clients that do not read, and with the same limits."""
-    mirror, patience = serve.app(site.paths.mirror, 60), Patience(silence_seconds=10)
+    mirror, patience = serve.app(site.paths.mirror, 60), ClientLimits(silence_seconds=10)
     with serve.running(mirror, patience=patience) as server, connected(server.port, 10) as clients:
         for client in clients:
             send(client, ASK)
