@@ -212,8 +212,9 @@ class MirrorUrls:
 
     def _heed(self, url: str, error: OTAError) -> None:
         """Leave a URL alone for as long as it wants."""
-        if isinstance(error, NetworkError) and error.retry_after > 0:
-            self.update(url, pause=Pause(self._now(), error.retry_after))
+        now, before = self._now(), self._records[url].pause
+        if isinstance(error, NetworkError) and error.retry_after > (before.left(now) if before else 0):
+            self.update(url, pause=Pause(now, error.retry_after))
 
 
 class Search:

@@ -43,11 +43,7 @@ _AROUND = {"Cache-Control": "no-cache"}
 
 
 class Fetcher:
-    """One session with the mirrors of a device; one request at a time.
-
-    Attributes:
-        asked_to_wait: the longest time, in seconds, that a server wants waited before it is asked again.
-    """
+    """One session with the mirrors of a device; one request at a time."""
 
     def __init__(
         self,
@@ -66,7 +62,6 @@ class Fetcher:
             sleep: waits.
             go_on: is called before each read, and may raise to leave.
         """
-        self.asked_to_wait = 0.0
         self._network = network
         self._throttle = Throttle(network.bandwidth, clock, sleep)
         self._pace = Pace(network.patience, network.minimum_rate, network.read_timeout, clock, go_on)
@@ -154,12 +149,8 @@ class Fetcher:
     @contextlib.contextmanager
     def _open(self, url: str, fields: Mapping[str, str]) -> Iterator[Response]:
         self._pace.begin(self._network.deadline)
-        try:
-            with self._follow(url, fields) as response:
-                yield response
-        except NetworkError as error:
-            self.asked_to_wait = max(self.asked_to_wait, error.retry_after)
-            raise
+        with self._follow(url, fields) as response:
+            yield response
 
     def _follow(self, url: str, fields: Mapping[str, str]) -> Response:
         place = url

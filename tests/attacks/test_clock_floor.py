@@ -130,6 +130,18 @@ def test_only_a_higher_version_lowers_the_floor(scene: Scene, step: int) -> None
     }
 
 
+def test_a_replay_does_not_lower_the_floor_where_the_timestamp_was_lost(scene: Scene) -> None:
+    """The version that goes with the floor is enough to know a timestamp of before."""
+    old = scene.file(trust.TIMESTAMP)
+    right = signs_ahead(scene, 10 * DAY)
+    (scene.rig.trust / "timestamp.json").unlink()
+    scene.server.misbehave(f"/{layout.TIMESTAMP}", Fault(body=old))
+
+    scene.updates()
+
+    assert floor(scene) == trust.time(right + 10 * DAY)
+
+
 def test_a_floor_without_a_version_is_never_lowered(scene: Scene) -> None:
     """As a release before has noted it; it follows the newest timestamp upwards, and then has one."""
     right = signs_ahead(scene, 10 * DAY)

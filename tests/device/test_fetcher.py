@@ -97,18 +97,6 @@ def test_what_passes_by_itself_is_tried_later(fetcher: Fetcher, server: Server, 
 
     assert caught.value.exit_code == 75
     assert caught.value.retry_after == 120
-    assert fetcher.asked_to_wait == 120
-
-
-def test_the_longest_wait_that_a_server_wants_is_kept(fetcher: Fetcher, server: Server) -> None:
-    """Also if others answer, or the same one does later."""
-    for wait in ("30", "600", "60"):
-        server.misbehave("/", Fault(status=503, headers={"Retry-After": wait}), times=1)
-        with pytest.raises(NetworkError):
-            fetcher.ask(f"{server.url}/list.json", limit=100)
-    fetcher.ask(f"{server.url}/list.json", limit=100)
-
-    assert fetcher.asked_to_wait == 600
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["head", "body"])

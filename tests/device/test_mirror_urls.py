@@ -303,3 +303,15 @@ def test_a_stream_tells_where_else_it_could_come_from(origin: MirrorUrls) -> Non
     """From how many other URLs."""
     with origin.stream("blob", 0) as body:
         assert body.others == 2
+
+
+def test_the_longest_wait_that_a_server_wants_is_kept(fetcher: Fetcher, server: Server) -> None:
+    """Also if the same one wants less, or answers, later."""
+    urls = known([server.url], fetcher)
+    for wait in ("30", "600", "60"):
+        server.misbehave("/", Fault(status=503, headers={"Retry-After": wait}), times=1)
+        with pytest.raises(NetworkError):
+            urls.ask(server.url, "list.json", limit=100)
+    find(urls)
+
+    assert urls.wait == 600
