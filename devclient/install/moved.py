@@ -41,14 +41,14 @@ def move(blob: Path, folder: Folder, name: str, looks: Attributes, files: Files)
     if access.exposed(folder.path) or _would_inherit(blob, folder, looks):
         return False
     folder.remove(name)
-    with files.open_folder(blob.parent.resolve()) as parts:
+    # opened where nobody else can exchange it, and never by its new name
+    with files.open_folder(blob.parent.resolve()) as parts, parts.read(blob.name) as descriptor:
         try:
             parts.rename(blob.name, folder, name)
         except OSError as error:
             if error.errno in _ELSEWHERE:
                 return False
             raise
-    with folder.read(name) as descriptor:
         looks.give(descriptor, files)
         files.calls.fsync(descriptor)
     return True
@@ -74,10 +74,12 @@ def take_back(plan: Plan, step: Step, folder: Folder, name: str, parts: Path, fi
     if plan.kind is not Kind.UPDATE or step.is_folder or step.after is None or name != place.new(step.path).name:
         return
     found = folder.look(name)
-    is_blob = found and stat.S_ISREG(found.st_mode) and (found.st_nlink, found.st_size) == (1, step.after.size)
-    if not is_blob or (parts / step.after.sha256).exists() or access.exposed(folder.path):
+    if found is None or not stat.S_ISREG(found.st_mode) or access.exposed(folder.path):
         return
     with folder.read(name) as descriptor:
+        facts = os.fstat(descriptor)
+        if (facts.st_nlink, facts.st_size) != (1, step.after.size) or (parts / step.after.sha256).exists():
+            return
         Attributes(work_folder.OUR_FILE, os.geteuid(), os.getegid()).give(descriptor, files)
     with files.open_folder(parts.resolve(), make=work_folder.OURS) as target:
         try:

@@ -11,6 +11,7 @@ import codecs
 _START = 64  # bytes that tell what the others are
 # each JSON file of a mirror has one of them
 _WORDS = (b'"signed"', b'"signatures"', b'"package"')
+_OF_PROGRAMS = ("{", "#!")  # JSON is judged as a whole, and a script is a package
 _SPACE = "\t\n\r\f"
 
 
@@ -21,7 +22,7 @@ def is_text(body: bytes | bytearray) -> bool:
     except ValueError:
         return False
     has_controls = any(letter < " " and letter not in _SPACE for letter in start)
-    return bool(start.strip()) and not has_controls and not start.lstrip().startswith("{")
+    return bool(start.strip()) and not has_controls and not start.lstrip().startswith(_OF_PROGRAMS)
 
 
 def is_page(body: bytes | bytearray) -> bool:
