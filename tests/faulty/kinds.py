@@ -96,7 +96,8 @@ KINDS = (
     Kind("502", _status(502), LATER, LATER, LATER, root=LATER),
     Kind("503", _status(503, Retry_After="120"), LATER, LATER, LATER, root=LATER),
     Kind("404", _status(404), LATER, LATER, LATER, timestamp=FAILED, root=DONE),
-    Kind("portal", _always(PORTAL), LATER, LATER, DONE, root=LATER),
+    # in the place of a newer root it counts as none
+    Kind("portal", _always(PORTAL), LATER, LATER, DONE, root=DONE),
     # once is not a loop yet
     Kind("redirect-loop", _redirect, LATER, LATER, DONE, small_once=DONE, root=LATER),
     Kind("byte-now-and-then", _always(Fault(drip=0.1)), LATER, LATER, DONE, hasty=True),
