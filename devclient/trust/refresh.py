@@ -162,6 +162,8 @@ class Trust:
                 made.errors.append(error)
             if not self._urls.is_one:
                 _log.warning("%s; the mirror may be had elsewhere", error)
+            if self._state.standing is None:
+                made.judge = None  # a newer root came with it, which does not vouch for what another URL has shown
         else:
             is_new = self._state.accept(judge)
             self._note(judge.fetcher)

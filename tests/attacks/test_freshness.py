@@ -5,6 +5,7 @@ Each is played with a device that has a clock, and with one whose clock starts a
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -241,3 +242,24 @@ def test_a_day_is_over_by_either_clock(then: Instant | None, now: Instant, *, ex
     assert over(then, now, DAY) is expected
     if then:
         assert not passed(then, now, DAY) or expected
+
+
+def test_what_a_new_root_revokes_is_taken_from_no_url(scene: Scene, tmp_path: Path) -> None:
+    """One URL has what a stolen key signed, another the root that replaces the key, and nothing more: nothing comes."""
+    scene.publish("3.0")
+    stale = tmp_path / "stale"
+    shutil.copytree(scene.tree, stale)
+    scene.simulator.new_root(trust.TIMESTAMP)
+    scene.server.misbehave(TIMESTAMP, Fault(status=404))
+    scene.sets("root_interval", 0)
+    before = scene.installed()
+
+    with httpd.serving(stale) as other:
+        scene.sets("urls", [other.url, scene.server.url])
+        result = scene.updates()
+
+    assert scene.installed() == before
+    assert result["code"] != ""
+    assert not (scene.rig.trust / "timestamp.json").exists()
+    scene.server.behave()
+    scene.meets()
