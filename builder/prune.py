@@ -7,6 +7,7 @@ years can walk from its own to the newest.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from builder.catalogue import Catalogue
     from mirror.files import Files
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,14 @@ class _Wanted:
         self._catalogue = catalogue
         self._gone = gone
         self._named: set[str] | None = None
+        self._is_known = True  # what all lists name
 
     def __call__(self, sha256: str) -> bool:
         if self._catalogue.blob_size(sha256) is not None:
             return True
         if self._named is None:  # the lists are only read where a blob has no release
             self._named = set(self._listed())
-        return sha256 in self._named
+        return not self._is_known or sha256 in self._named
 
     def _listed(self) -> Iterator[str]:
         for path in self._mirror.glob(layout.RELEASE_LISTS):
@@ -109,5 +113,7 @@ class _Wanted:
             try:
                 found = releases.parse(path.read_bytes())
             except OTAError:
+                _log.warning("%s is damaged, so no package is removed: see `otamirror check`", path)
+                self._is_known = False
                 continue
             yield from (entry.sha256 for entry in found.releases)

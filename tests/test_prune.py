@@ -41,6 +41,20 @@ def test_a_blob_without_a_release_is_removed(site: Site) -> None:
     assert not orphan.exists()
 
 
+def test_a_damaged_list_keeps_all_blobs(site: Site) -> None:
+    """Nobody can tell what it named, which devices may be on their way to."""
+    publish(site, "1.0")
+    orphan = site.paths.mirror / layout.blob("ab" * 32)
+    orphan.write_bytes(b"orphan")
+    (pointer,) = site.paths.mirror.glob("releases/*/main.json")
+    pointer.write_bytes(b"{")
+
+    with build.opened(site) as builder:
+        assert builder.prune(keep_days=30) == []
+
+    assert orphan.exists()
+
+
 def test_what_would_be_removed_can_be_seen_first(site: Site) -> None:
     """A dry run names the same files as the run after it, and removes none; both say how many there are."""
     publish(site, "1.0")
