@@ -44,10 +44,11 @@ def test_a_blob_without_a_release_is_removed(site: Site) -> None:
 def test_a_damaged_list_keeps_all_blobs(site: Site) -> None:
     """Nobody can tell what it named, which devices may be on their way to."""
     publish(site, "1.0")
+    (superseded,) = site.paths.mirror.glob("releases/*/*.main.json")
+    publish(site, "1.1")
     orphan = site.paths.mirror / layout.blob("ab" * 32)
     orphan.write_bytes(b"orphan")
-    (pointer,) = site.paths.mirror.glob("releases/*/main.json")
-    pointer.write_bytes(b"{")
+    superseded.write_bytes(b"{")
 
     with build.opened(site) as builder:
         assert builder.prune(keep_days=30) == []
