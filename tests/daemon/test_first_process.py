@@ -69,7 +69,14 @@ def _only_child(pid: int) -> int:
 
 def _ended(pid: int) -> list[int]:
     """List the children of a process that have ended and are not waited for, once all its strays have come to it."""
-    states = {child: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] for child in _children(pid)}
+    states = {child: _state(child) for child in _children(pid)}
     zombies = [child for child, state in states.items() if state == "Z"]
     # those that sleep still are yet to end: not before then is it true that none is left
     return zombies if len(states) <= 1 + len(zombies) else [os.getpid()]
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # waited for just now
+        return ""
